@@ -1,0 +1,158 @@
+import { captureIdOf } from '../signal/capture-id.ts';
+import type { Signal } from '../signal/signal.ts';
+import { expectedDumpBytes } from './deadline.ts';
+import { heapDumpNote, killOf, tooLate } from './decide-deadline.ts';
+import { skippedByHistory, skippedByReadyReplicas } from './decide-limits.ts';
+import { skippedByTrigger } from './decide-trigger.ts';
+import type { DecisionFacts, DecisionInput } from './decision-facts.ts';
+import type { ContainerFacts, PodFacts } from './pod-facts.ts';
+import { artifacts, type Artifact, type Policy } from './policy.ts';
+import { skip, type Skip } from './skip.ts';
+
+export type Decision =
+  | {
+      decision: 'dump';
+      containerName: string;
+      containerID: string;
+      captureId: string;
+      /** In the order of collection. */
+      artifacts: Artifact[];
+      /** Upper estimate of the heap dump; 0 when none is wanted. */
+      expectedBytes: number;
+      /** RFC 3339, expected SIGKILL; absent when nothing says that the container will be killed. */
+      deadlineTime?: string;
+      /** What the reader of the decision should know, e.g. that the time is too short for the heap dump. */
+      note?: string;
+    }
+  | Skip;
+
+const maxAgeSeconds = 900;
+const maxAheadSeconds = 300;
+
+/**
+ * Whether one signal is worth a dump, and of which container. Pure and total: the same input gives the same
+ * answer, and any valid input gets one. Asked in order, and the first no is the answer: the signal's age and
+ * reason, the policy, the identity of pod and container, the trigger, the time left, the limits.
+ *
+ * A signal by hand passes over the triggers, but not over identity, the policy's `enabled` and the limits.
+ * Limits of the workload's history are looked at to save a claim; the claim itself is the judge, and it alone
+ * knows the slots of node and cluster.
+ */
+export function decide(input: DecisionInput): Decision {
+  const { signal, policy, now, pod } = input;
+  const early = skippedByAge(signal, now) ?? skippedBySignal(signal, policy);
+  if (early !== undefined) return early;
+
+  if (pod === undefined) {
+    return skip('PodNotFound', `there is no pod ${signal.namespace}/${signal.podName}`);
+  }
+  const container = chosenContainer(signal, pod);
+  if ('decision' in container) return container;
+  const { containerID } = container;
+  const elsewhere = skippedByIdentity(signal, container);
+  if (elsewhere !== undefined) return elsewhere;
+  if (!container.running || containerID === undefined) {
+    const message = `container ${container.containerName} of ${signal.podName} is not running: it has no heap`;
+    return skip('ContainerNotRunning', message);
+  }
+
+  const captureId = captureIdOf({
+    clusterName: signal.clusterName,
+    podUid: pod.podUid,
+    containerName: container.containerName,
+    containerID,
+    reason: signal.reason,
+    observedTime: signal.observedTime,
+  });
+  const kill = killOf(input, pod, container);
+  const facts = { ...input, pod, container, ...(kill === undefined ? {} : { kill }) };
+  return (
+    skippedByTrigger(facts) ??
+    tooLate(facts) ??
+    skippedByReadyReplicas(facts) ??
+    skippedByHistory(facts, captureId) ??
+    dumpOf(facts, containerID, captureId)
+  );
+}
+
+function dumpOf(facts: DecisionFacts, containerID: string, captureId: string): Decision {
+  const wanted = artifacts.filter((artifact) => facts.policy.evidence.includes(artifact));
+  const heapDump = wanted.includes('heapDump');
+  const note = heapDump ? heapDumpNote(facts) : undefined;
+  const deadlineTime = facts.kill?.sigkillTime.toISOString();
+  return {
+    decision: 'dump',
+    containerName: facts.container.containerName,
+    containerID,
+    captureId,
+    artifacts: wanted,
+    expectedBytes: heapDump ? expectedDumpBytes(facts.container) : 0,
+    ...(deadlineTime === undefined ? {} : { deadlineTime }),
+    ...(note === undefined ? {} : { note }),
+  };
+}
+
+function skippedByAge(signal: Signal, now: Date): Skip | undefined {
+  const ageSeconds = (now.getTime() - Date.parse(signal.observedTime)) / 1000;
+  if (ageSeconds > maxAgeSeconds) {
+    const message = `observed ${Math.round(ageSeconds)} s ago, accepted are at most ${maxAgeSeconds} s`;
+    return skip('SignalTooOld', message);
+  }
+  if (ageSeconds < -maxAheadSeconds) {
+    const message = `observed ${Math.round(-ageSeconds)} s in the future, accepted are at most ${maxAheadSeconds} s`;
+    return skip('SignalTooOld', message);
+  }
+  return undefined;
+}
+
+function skippedBySignal(signal: Signal, policy: Policy): Skip | undefined {
+  if (!policy.enabled) {
+    return skip('PolicyDisabled', `the policy of ${signal.podName} says enabled: false`);
+  }
+  switch (signal.reason) {
+    case 'StartupProbeFailing':
+      return skip('StartupProbeFailing', 'a container that has not started yet is no trouble');
+    case 'ReadinessProbeFailing':
+      return skip('ReadinessProbeFailing', 'a failing readiness probe kills nothing');
+    case 'ContainerTerminated':
+      return skip('HeapAlreadyGone', 'the container has terminated, its heap is gone');
+    case 'LivenessProbeFailing':
+    case 'ContainerKilling':
+    case 'PodDeleting':
+    case 'Manual':
+      return undefined;
+    default:
+      return signal.reason satisfies never;
+  }
+}
+
+function chosenContainer(signal: Signal, pod: PodFacts): ContainerFacts | Skip {
+  if (signal.podUid !== undefined && signal.podUid !== pod.podUid) {
+    const message = `pod ${signal.podName} was ${signal.podUid}, now it is ${pod.podUid}`;
+    return skip('PodReplaced', message);
+  }
+  const names = pod.containers.map(({ containerName }) => containerName).join(', ');
+  if (signal.containerName === undefined && pod.containers.length > 1) {
+    const message = `pod ${pod.podName} has several containers, name one of ${names}`;
+    return skip('ContainerAmbiguous', message);
+  }
+  const container = pod.containers.find(
+    ({ containerName }) => containerName === (signal.containerName ?? containerName),
+  );
+  if (container !== undefined) return container;
+  const message = `pod ${pod.podName} has no container ${signal.containerName ?? 'at all'}, it has: ${names}`;
+  return skip('ContainerNotFound', message);
+}
+
+function skippedByIdentity(signal: Signal, container: ContainerFacts): Skip | undefined {
+  const { containerID, startedTime } = container;
+  if (signal.containerID !== undefined && signal.containerID !== containerID) {
+    const message = `container ${container.containerName} was ${signal.containerID}, now it is ${containerID ?? 'not there'}`;
+    return skip('ContainerRestarted', message);
+  }
+  if (startedTime !== undefined && Date.parse(startedTime) > Date.parse(signal.observedTime)) {
+    const message = `container ${container.containerName} started at ${startedTime}, after ${signal.observedTime} when the trouble was observed`;
+    return skip('ContainerRestarted', message);
+  }
+  return undefined;
+}

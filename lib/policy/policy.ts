@@ -1,0 +1,52 @@
+import { z } from 'zod';
+
+/** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
+export const artifacts = ['heapInfo', 'threads', 'classHistogram', 'heapDump'] as const;
+export type Artifact = (typeof artifacts)[number];
+
+/** The ways to reach a JVM (docs/architecture.md): a DaemonSet's agent, an ephemeral container, exec. */
+export const rungs = ['nodeAgent', 'ephemeralContainer', 'exec'] as const;
+export type Rung = (typeof rungs)[number];
+
+const seconds = (min: number, max: number) => z.number().int().min(min).max(max);
+
+/** What a deletion must look like to be worth a dump. */
+export const podDeletionModes = ['always', 'unhealthy', 'never'] as const;
+
+/**
+ * The policy that applies to one pod, resolved: every field has a value.
+ * Unknown keys are refused, so that a typo is an error and not a policy that silently never fires.
+ */
+export const policySchema = z.strictObject({
+  enabled: z.boolean().default(true),
+  triggers: z
+    .strictObject({
+      /** Liveness failures in a row that are worth a dump; the deadline may ask for it earlier. */
+      livenessFailureCount: z.number().int().min(1).max(100).default(2),
+      podDeletion: z.enum(podDeletionModes).default('unhealthy'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      cooldownSeconds: seconds(0, 86_400).default(600),
+      dumpsPerHourCount: z.number().int().min(1).max(60).default(4),
+      nodeSlotCount: z.number().int().min(1).max(10).default(1),
+      clusterSlotCount: z.number().int().min(1).max(50).default(5),
+      /** Ready replicas that must remain beside the one that is dumped; 0 asks for none. */
+      minReadyReplicaCount: z.number().int().min(0).max(1000).default(0),
+      /** From claim to manifest. The lease is longer than this. */
+      captureDeadlineSeconds: seconds(10, 3_600).default(1_200),
+    })
+    .prefault({}),
+  evidence: z
+    .array(z.enum(artifacts))
+    .min(1)
+    .max(artifacts.length)
+    .default([...artifacts]),
+  rungs: z
+    .array(z.enum(rungs))
+    .min(1)
+    .max(rungs.length)
+    .default(['nodeAgent', 'ephemeralContainer']),
+});
+export type Policy = z.output<typeof policySchema>;

@@ -1,0 +1,120 @@
+import { CaptureError } from '../errors.ts';
+import { shown } from '../validation.ts';
+import { artifacts, podDeletionModes, policySchema, rungs, type Policy } from './policy.ts';
+
+export const annotationPrefix = 'heapcatch.dev/';
+
+/** The policy of a pod without annotations. */
+export const defaultPolicy: Policy = policySchema.parse({});
+
+const maxShownFaultCount = 20;
+const maxValueLength = 200;
+
+interface Setting {
+  /** Where in the policy it goes. */
+  path: readonly [string] | readonly [string, string];
+  read(text: string): unknown;
+  accepted: string;
+}
+
+const number = (path: Setting['path'], min: number, max: number): Setting => ({
+  path,
+  read: (text) => (/^[0-9]{1,9}$/.test(text) ? Number(text) : undefined),
+  accepted: `a whole number of ${min} to ${max}`,
+});
+const duration = (path: Setting['path'], min: number, max: number): Setting => ({
+  path,
+  read: readSeconds,
+  accepted: `${min} to ${max} seconds, as "90", "90s", "10m" or "1h"`,
+});
+const list = (path: Setting['path'], names: readonly string[]): Setting => ({
+  path,
+  read: (text) => readList(text, names),
+  accepted: `a comma-separated list of ${names.join(', ')}, each at most once`,
+});
+
+/** Ranges are those of policySchema, which has the last word; the tests hold both together. */
+const settings: Readonly<Record<string, Setting>> = {
+  enabled: {
+    path: ['enabled'],
+    read: (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
+    accepted: '"true" or "false"',
+  },
+  'on-delete': {
+    path: ['triggers', 'podDeletion'],
+    read: (text) => text,
+    accepted: podDeletionModes.join(', '),
+  },
+  'liveness-failures': number(['triggers', 'livenessFailureCount'], 1, 100),
+  cooldown: duration(['limits', 'cooldownSeconds'], 0, 86_400),
+  'dumps-per-hour': number(['limits', 'dumpsPerHourCount'], 1, 60),
+  'node-slots': number(['limits', 'nodeSlotCount'], 1, 10),
+  'cluster-slots': number(['limits', 'clusterSlotCount'], 1, 50),
+  'min-ready': number(['limits', 'minReadyReplicaCount'], 0, 1_000),
+  'capture-deadline': duration(['limits', 'captureDeadlineSeconds'], 10, 3_600),
+  evidence: list(['evidence'], artifacts),
+  rungs: list(['rungs'], rungs),
+};
+
+/**
+ * The policy that a pod's annotations `heapcatch.dev/…` ask for, on top of the default.
+ * Other annotations are nobody's business here; an unknown one of ours is a fault, for a typo would be a policy that
+ * silently never fires.
+ * @throws CaptureError InvalidPolicy with all faults at once: annotation, value, what is accepted.
+ */
+export function resolvePolicy(annotations: Readonly<Record<string, string>>): Policy {
+  const faults: string[] = [];
+  const asked: Record<string, unknown> = {};
+  for (const [key, text] of Object.entries(annotations)) {
+    if (!key.startsWith(annotationPrefix)) continue;
+    const name = key.slice(annotationPrefix.length);
+    const setting = Object.hasOwn(settings, name) ? settings[name] : undefined;
+    if (setting === undefined) {
+      faults.push(`${shown(key)} is not known, accepted are ${Object.keys(settings).join(', ')}`);
+      continue;
+    }
+    const value = text.length <= maxValueLength ? setting.read(text.trim()) : undefined;
+    const part = nested(setting.path, value);
+    if (value === undefined || !policySchema.safeParse(part).success) {
+      faults.push(`${key} is ${shown(text)}, accepted is ${setting.accepted}`);
+      continue;
+    }
+    merge(asked, part);
+  }
+  if (faults.length === 0) return policySchema.parse(asked);
+  const more =
+    faults.length > maxShownFaultCount ? `; and ${faults.length - maxShownFaultCount} more` : '';
+  throw new CaptureError(
+    'InvalidPolicy',
+    `annotations are not valid: ${faults.slice(0, maxShownFaultCount).join('; ')}${more}`,
+    { details: { faults: faults.slice(0, maxShownFaultCount) } },
+  );
+}
+
+function nested(path: Setting['path'], value: unknown): Record<string, unknown> {
+  const [outer, inner] = path;
+  return { [outer]: inner === undefined ? value : { [inner]: value } };
+}
+
+/** Two levels are all that a policy has. */
+function merge(asked: Record<string, unknown>, part: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(part)) {
+    const before = asked[key];
+    const both = typeof before === 'object' && typeof value === 'object';
+    asked[key] = both ? { ...before, ...value } : value;
+  }
+}
+
+const unitSeconds: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3_600 };
+
+function readSeconds(text: string): number | undefined {
+  const [, digits, unit] = /^([0-9]{1,9})([smh]?)$/.exec(text) ?? [];
+  const factor = unit === undefined ? undefined : unitSeconds[unit];
+  return factor === undefined ? undefined : Number(digits) * factor;
+}
+
+function readList(text: string, names: readonly string[]): readonly string[] | undefined {
+  const parts = text.split(',').map((part) => part.trim());
+  const valid = parts.every((part) => names.includes(part)) && new Set(parts).size === parts.length;
+  return valid ? parts : undefined;
+}

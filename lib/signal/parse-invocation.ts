@@ -1,0 +1,211 @@
+import { z } from 'zod';
+import { CaptureError } from '../errors.ts';
+import { shown, validate } from '../validation.ts';
+import { signalDetailType } from './signal-bus.ts';
+import { signalSchema, type Signal } from './signal.ts';
+
+/** Signals in one invocation. SNS delivers 1 record at a time to Lambda, SQS at most 10,000, 10 by default. */
+export const maxSignalCount = 1_000;
+/** 1 MiB, the largest message of SQS and EventBridge (SNS: 256 KiB). */
+const maxTextLength = 1_048_576;
+/** The failure record of a Lambda function that got an EventBridge envelope over SNS, read from SQS, has four. */
+const maxNesting = 5;
+
+export type ParsedSignal = { signal: Signal } | { fault: CaptureError };
+
+type JsonObject = Readonly<Record<string, unknown>>;
+interface Context {
+  /** Where it stands in the invocation, for messages: `Records.0.Sns.Message`. */
+  field: string;
+  nesting: number;
+  /** RFC 3339; of the innermost envelope that has one, so that a repeated delivery has the same time. */
+  time: string;
+  clusterName: string | undefined;
+}
+
+/**
+ * What a person sends: `{"namespace":"shop","pod":"cart-7f…"}`.
+ * Names are checked as the Signal's fields that they become.
+ */
+const manualSchema = z.strictObject({
+  namespace: signalSchema.shape.namespace,
+  pod: signalSchema.shape.podName,
+  cluster: signalSchema.shape.clusterName.optional(),
+  container: signalSchema.shape.containerName,
+  dryRun: z.boolean().optional(),
+});
+
+/**
+ * Everything that can reach the capture function, as Signals: a bare Signal, a manual request, an EventBridge
+ * envelope around one (by detail-type), SNS and SQS records whose text is any of these, dead letters of SNS, SQS and Lambda
+ * included. One entry for each Signal, in order; what is no Signal is a `fault` in its place and does not
+ * spoil the others. Never throws.
+ *
+ * A manual request takes the time of its envelope, or `now` without one.
+ * Faults: InvalidSignal names the field and what is accepted; NotSupported is said to alerts (CloudWatch,
+ * Alertmanager). None is retryable: the same bytes stay wrong.
+ * @param options clusterName stands in where a manual request names no cluster.
+ */
+export function parseInvocation(
+  invocation: unknown,
+  options: { now: Date; clusterName?: string },
+): readonly ParsedSignal[] {
+  const parsed = parseBody(invocation, {
+    field: 'invocation',
+    nesting: 0,
+    time: options.now.toISOString(),
+    clusterName: options.clusterName,
+  });
+  if (parsed.length <= maxSignalCount) return parsed;
+  return [tooMany('invocation', parsed.length)];
+}
+
+function parseBody(body: unknown, outer: Context): readonly ParsedSignal[] {
+  if (!isObject(body)) return [invalid(outer, body, 'accepted is a JSON object')];
+  if (outer.nesting > maxNesting) {
+    return [invalid(outer, body, `accepted are at most ${maxNesting} envelopes in each other`)];
+  }
+  const context = { ...outer, nesting: outer.nesting + 1 };
+  if ('Records' in body) return parseRecords(body['Records'], context);
+  if (isAlert(body)) return [alertFault(context)];
+  if ('detail-type' in body) return parseEventBridge(body, context);
+  if (body['Type'] === 'Notification' && 'Message' in body) {
+    const inner = within(context, 'Message', body['Timestamp']);
+    return parseText(body['Message'], inner);
+  }
+  // The record of a Lambda failure destination.
+  if ('requestPayload' in body) {
+    return parseBody(body['requestPayload'], within(context, 'requestPayload', body['timestamp']));
+  }
+  return [attempt(() => ('schemaVersion' in body ? readSignal(body) : readManual(body, context)))];
+}
+
+function parseRecords(records: unknown, context: Context): readonly ParsedSignal[] {
+  if (!Array.isArray(records) || records.length === 0) {
+    return [invalid(within(context, 'Records'), records, 'accepted is a list of records')];
+  }
+  if (records.length > maxSignalCount) return [tooMany(`${context.field}.Records`, records.length)];
+  return records.flatMap((record: unknown, index) => {
+    const place = within(context, `Records.${index}`);
+    if (isObject(record) && isObject(record['Sns'])) {
+      const inner = within(place, 'Sns.Message', record['Sns']['Timestamp']);
+      return parseText(record['Sns']['Message'], inner);
+    }
+    if (isObject(record) && record['eventSource'] === 'aws:sqs') {
+      return parseText(record['body'], within(place, 'body', sentTime(record)));
+    }
+    return [invalid(place, record, 'accepted are records of SNS (Sns.Message) and SQS (body)')];
+  });
+}
+
+function parseText(text: unknown, context: Context): readonly ParsedSignal[] {
+  if (typeof text !== 'string') return [invalid(context, text, 'accepted is JSON text')];
+  if (text.length > maxTextLength) {
+    const what = `${text.length} characters, accepted are at most ${maxTextLength}`;
+    return [invalid(context, text, what)];
+  }
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    return [invalid(context, text, 'accepted is JSON text')];
+  }
+  return parseBody(body, context);
+}
+
+function parseEventBridge(envelope: JsonObject, context: Context): readonly ParsedSignal[] {
+  if (envelope['detail-type'] !== signalDetailType) {
+    const place = within(context, 'detail-type');
+    return [invalid(place, envelope['detail-type'], `accepted is "${signalDetailType}"`)];
+  }
+  return parseBody(envelope['detail'], within(context, 'detail', envelope['time']));
+}
+
+function readSignal(body: JsonObject): Signal {
+  const signal = validate(signalSchema, body, 'InvalidSignal', 'signal');
+  if (signal.podUid === undefined && signal.reason !== 'Manual') {
+    throw new CaptureError(
+      'InvalidSignal',
+      `podUid is missing: a signal ${signal.reason} names the pod by name and uid`,
+    );
+  }
+  return signal;
+}
+
+function readManual(body: JsonObject, context: Context): Signal {
+  const request = validate(manualSchema, body, 'InvalidSignal', 'manual request');
+  const clusterName = request.cluster ?? context.clusterName;
+  if (clusterName === undefined) {
+    throw new CaptureError(
+      'InvalidSignal',
+      `cluster is missing: this function has no default cluster, name one beside namespace and pod`,
+    );
+  }
+  const signal = {
+    schemaVersion: 1,
+    clusterName,
+    namespace: request.namespace,
+    podName: request.pod,
+    ...(request.container === undefined ? {} : { containerName: request.container }),
+    reason: 'Manual',
+    observedTime: context.time,
+    ...(request.dryRun === undefined ? {} : { dryRun: request.dryRun }),
+  };
+  return validate(signalSchema, signal, 'InvalidSignal', 'manual request');
+}
+
+/**
+ * A CloudWatch alarm (as SNS text, EventBridge event or direct alarm action) or an Alertmanager webhook:
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html
+ * https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+ */
+function isAlert(body: JsonObject): boolean {
+  const cloudWatch =
+    ('AlarmName' in body && 'NewStateValue' in body) || body['source'] === 'aws.cloudwatch';
+  const alertmanager = Array.isArray(body['alerts']) && ('receiver' in body || 'status' in body);
+  return cloudWatch || alertmanager;
+}
+
+function alertFault(context: Context): ParsedSignal {
+  const message = `${context.field} is an alert of CloudWatch or Alertmanager: this version does not understand alerts; send a Signal or {"namespace","pod"}`;
+  return { fault: new CaptureError('NotSupported', message) };
+}
+
+function attempt(read: () => Signal): ParsedSignal {
+  try {
+    return { signal: read() };
+  } catch (error) {
+    if (error instanceof CaptureError) return { fault: error };
+    throw error;
+  }
+}
+
+function invalid(context: Context, value: unknown, accepted: string): ParsedSignal {
+  const message = `${context.field}: ${accepted}, got ${shown(value)}`;
+  return { fault: new CaptureError('InvalidSignal', message) };
+}
+
+function tooMany(field: string, count: number): ParsedSignal {
+  const message = `${field} holds ${count} entries, accepted are at most ${maxSignalCount}`;
+  return { fault: new CaptureError('InvalidSignal', message) };
+}
+
+function within(context: Context, name: string, time?: unknown): Context {
+  const field = context.field === 'invocation' ? name : `${context.field}.${name}`;
+  const known = typeof time === 'string' && isoTime.safeParse(time).success;
+  return { ...context, field, time: known ? time : context.time };
+}
+
+const isoTime = signalSchema.shape.observedTime;
+
+/** SQS gives the time of sending in milliseconds, as text. */
+function sentTime(record: JsonObject): string | undefined {
+  const attributes = record['attributes'];
+  const text = isObject(attributes) ? attributes['SentTimestamp'] : undefined;
+  if (typeof text !== 'string' || !/^[0-9]{1,13}$/.test(text)) return undefined;
+  return new Date(Number(text)).toISOString();
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
