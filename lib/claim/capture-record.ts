@@ -1,0 +1,58 @@
+import type { Policy, Rung } from '../policy/policy.ts';
+import type { Workload } from '../policy/pod-facts.ts';
+import type { Signal } from '../signal/signal.ts';
+
+/** How a capture can end. The words of the index. */
+export const captureOutcomes = ['complete', 'salvaged', 'evidence-only', 'failed'] as const;
+export type CaptureOutcome = (typeof captureOutcomes)[number];
+
+/** Where a capture stands: `claimed` before the agent started, `finishing` while seal or sweep holds it. */
+export type CaptureState = 'claimed' | 'started' | 'finishing' | CaptureOutcome;
+
+/**
+ * Everything that seal and sweep need to finish a capture that they did not start.
+ * Written with the claim, in the same transaction; lives in the claim table until its TTL.
+ */
+export interface CaptureRecord {
+  captureId: string;
+  fencingToken: number;
+  state: CaptureState;
+  signal: Signal;
+  policy: Policy;
+  workload: Workload;
+  clusterName: string;
+  namespace: string;
+  podName: string;
+  podUid: string;
+  containerName: string;
+  containerID: string;
+  nodeName: string;
+  /** Prefix of every object of this capture, with a trailing slash. */
+  objectPrefix: string;
+  lockKey: string;
+  slotKeys: readonly string[];
+  acquireTime: string;
+  /** After it the agent has stopped by itself: its own deadline. Before the lease's end. */
+  captureDeadlineTime: string;
+  leaseExpireTime: string;
+  /** Present from `started` on. */
+  started?: CaptureStart;
+  /** Present in a terminal state. */
+  finished?: { finishTime: string; reason?: string };
+}
+
+/** What capture did to start the agent. */
+export interface CaptureStart {
+  rung: Rung;
+  /** Why better rungs were not used, by rung. */
+  refusedRungs: Readonly<Partial<Record<Rung, string>>>;
+  /** S3 multipart upload of the heap dump; absent when none is wanted. */
+  uploadId?: string;
+  /** The agent pod, or the ephemeral container's name. */
+  agentName: string;
+  startTime: string;
+  /** Why no heap dump was planned, though it may have been asked for. */
+  heapDumpRefusal?: string;
+  /** Why places of the container were not given to the agent, by path. */
+  refusedDirectories?: Readonly<Record<string, string>>;
+}

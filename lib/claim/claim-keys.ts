@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import type { Workload } from '../policy/pod-facts.ts';
+
+const maxPartLength = 200;
+
+/**
+ * Text as one part of a key: letters, digits, "." "_" "-" stay, every other UTF-16 unit becomes % and four
+ * hexadecimal digits, so no name can hold a separator. Too long for a key (2,048 bytes), it is cut and its
+ * SHA-256 put behind a "~". Different texts give different parts.
+ */
+function keyPart(text: string): string {
+  const encoded = text.replace(
+    /[^A-Za-z0-9._-]/g,
+    (unit) => `%${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  if (encoded.length <= maxPartLength) return encoded;
+  return `${encoded.slice(0, 60)}~${createHash('sha256').update(encoded).digest('hex')}`;
+}
+
+/** The workload's lock: what at most one replica holds. */
+export function lockKeyOf(of: {
+  clusterName: string;
+  namespace: string;
+  workload: Workload;
+}): string {
+  return [of.clusterName, of.namespace, of.workload.kind, of.workload.name].map(keyPart).join('/');
+}
+
+/** Partition key of the item behind a lockKey. */
+export function lockItemKey(lockKey: string): string {
+  return `lock#${lockKey}`;
+}
+
+/** Partition key of a capture's record. */
+export function captureItemKey(captureId: string): string {
+  return `capture#${keyPart(captureId)}`;
+}
+
+/** Partition keys of a node's slots, `count` of them. */
+export function nodeSlotKeys(clusterName: string, nodeName: string, count: number): string[] {
+  return slotKeys(`slot#node#${keyPart(clusterName)}/${keyPart(nodeName)}`, count);
+}
+
+/** Partition keys of a cluster's slots, `count` of them. */
+export function clusterSlotKeys(clusterName: string, count: number): string[] {
+  return slotKeys(`slot#cluster#${keyPart(clusterName)}`, count);
+}
+
+function slotKeys(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}/${index}`);
+}
+
+/**
+ * The same keys, beginning at one that the captureId chooses: claimers that come at once try different
+ * slots first.
+ */
+export function spreadBy(captureId: string, keys: readonly string[]): string[] {
+  if (keys.length === 0) return [];
+  const start = createHash('sha256').update(captureId).digest().readUInt32BE(0) % keys.length;
+  return [...keys.slice(start), ...keys.slice(0, start)];
+}
