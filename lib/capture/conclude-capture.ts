@@ -1,0 +1,166 @@
+import type { CaptureOutcome, CaptureRecord } from '../claim/capture-record.ts';
+import type { ClaimStore } from '../claim/claim-store.ts';
+import { buildIndexEntry, type IndexEntry } from '../dump-index/index-entry.ts';
+import { indexKey, ticketKey } from '../dump-index/object-keys.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { outcomeEvent } from './capture-events.ts';
+import { findEvidence } from './find-evidence.ts';
+import type { Clock, ClusterApi, ObjectStore } from './ports.ts';
+import { settleDump, type AgentAccounts, type Fault, type SettledDump } from './settle-dump.ts';
+
+export interface FinishDeps {
+  claims: ClaimStore;
+  objects: ObjectStore;
+  /** For the Event on the pod; a cluster that cannot be reached delays nothing that is stored. */
+  clusterOf: (clusterName: string) => Promise<ClusterApi>;
+  clock: Clock;
+  logger: Logger;
+  /** Unique to this run of the function: who holds the right to finish. */
+  finisherIdentity: string;
+  /** Milliseconds until the function is stopped. */
+  remainingMillis: () => number;
+}
+
+export type Conclusion =
+  { outcome: 'concluded'; entry: IndexEntry } | { outcome: 'busy' | 'finished' | 'stale' };
+
+/** Beyond the function's own end, so that no second finisher begins while the first can still write. */
+const finishLeaseMarginSeconds = 15;
+
+/**
+ * Takes the right to finish a capture, then reads what the agent said, stores and verifies what arrived,
+ * writes the index entry, frees the lock and tells the pod: in this order, so that a crash at any point leaves
+ * the lock to a later run and never an entry unwritten. Each step can be repeated.
+ * @param readAccounts is called once the right is held, so that a manifest that comes at the last moment counts.
+ * @throws CaptureError ObjectStoreUnavailable, ClaimStoreUnavailable (retryable).
+ */
+export async function concludeCapture(
+  deps: FinishDeps,
+  found: CaptureRecord,
+  finisher: IndexEntry['how']['finisher'],
+  readAccounts: () => Promise<AgentAccounts & { faults: readonly Fault[] }>,
+): Promise<Conclusion> {
+  const { captureId, fencingToken } = found;
+  const { finisherIdentity } = deps;
+  const begun = await deps.claims.beginFinish(captureId, fencingToken, {
+    finisherIdentity,
+    now: deps.clock(),
+    leaseSeconds: Math.ceil(deps.remainingMillis() / 1000) + finishLeaseMarginSeconds,
+  });
+  if (begun !== 'begun') return { outcome: begun };
+  // From here on nobody else changes it; what was found may come from an index that lags behind.
+  const record = await deps.claims.readCapture(captureId);
+  if (record?.fencingToken !== fencingToken) return { outcome: 'stale' };
+
+  const accounts = await readAccounts();
+  const dump = await settleDump(deps.objects, record, accounts);
+  const { evidence, faults } = await findEvidence(deps.objects, record, accounts.manifest);
+  const { outcome, reason } = judge(record, accounts, dump, evidence.length);
+  const entry = buildIndexEntry({
+    record: asRun(record, accounts),
+    outcome,
+    ...(reason === undefined ? {} : { reason }),
+    finisher,
+    sealTime: deps.clock(),
+    ...(accounts.manifest === undefined ? {} : { manifest: accounts.manifest }),
+    ...(accounts.progress === undefined ? {} : { progress: accounts.progress }),
+    evidence,
+    ...(dump.heapDump === undefined ? {} : { heapDump: dump.heapDump }),
+    faults: [...dump.faults, ...faults, ...accounts.faults],
+  });
+  const stored = await writeIndexEntry(deps, record, entry);
+  const freed = await deps.claims.finish(captureId, fencingToken, {
+    finisherIdentity,
+    outcome,
+    ...(reason === undefined ? {} : { reason }),
+    now: deps.clock(),
+  });
+  if (freed === 'stale') return { outcome: 'stale' };
+  logConclusion(deps.logger, record, entry, stored);
+  await tellPod(deps, record, entry);
+  return { outcome: 'concluded', entry };
+}
+
+/** The rung that really ran: a node agent that would not start can have been replaced by the next rung. */
+function asRun(record: CaptureRecord, { manifest }: AgentAccounts): CaptureRecord {
+  if (record.started === undefined || manifest === undefined) return record;
+  return { ...record, started: { ...record.started, rung: manifest.rung } };
+}
+
+function judge(
+  record: CaptureRecord,
+  { manifest }: AgentAccounts,
+  dump: SettledDump,
+  evidenceCount: number,
+): { outcome: CaptureOutcome; reason?: string } {
+  if (dump.state === 'whole') return { outcome: 'complete' };
+  const [fault] = [...dump.faults, ...(manifest?.faults ?? [])];
+  if (dump.state === 'salvaged') return { outcome: 'salvaged', ...reasonOf(fault) };
+  const outcome = evidenceCount > 0 ? 'evidence-only' : 'failed';
+  if (fault !== undefined) return { outcome, ...reasonOf(fault) };
+  if (record.started === undefined) {
+    return { outcome, reason: 'AgentNotStarted: the function ended between claim and start' };
+  }
+  const { heapDumpRefusal, refusedDirectories = {} } = record.started;
+  if (outcome === 'evidence-only' && heapDumpRefusal !== undefined) {
+    const places = Object.entries(refusedDirectories).map(([path, why]) => `${path}: ${why}`);
+    const reason = [`${heapDumpRefusal}: no heap dump was planned`, ...places].join('; ');
+    return { outcome, reason: reason.slice(0, 1_000) };
+  }
+  return { outcome, reason: 'NothingArrived: the agent sent no part of a heap dump' };
+}
+
+function reasonOf(fault: Fault | undefined): { reason?: string } {
+  return fault === undefined ? {} : { reason: `${fault.code}: ${fault.message}`.slice(0, 1_000) };
+}
+
+/** Overwrites: a second finisher has the same capture before it, and the later account is the fuller one. */
+async function writeIndexEntry(
+  deps: Pick<FinishDeps, 'objects' | 'logger'>,
+  record: CaptureRecord,
+  entry: IndexEntry,
+): Promise<string> {
+  const objectKey = indexKey(record);
+  await deps.objects.putObject(objectKey, Buffer.from(JSON.stringify(entry)), {
+    contentType: 'application/json',
+  });
+  try {
+    await deps.objects.deleteObject(ticketKey(record.captureId, record.fencingToken));
+  } catch (error) {
+    // Its URLs expire with the capture's deadline, and the bucket's lifecycle rule removes it within a day.
+    deps.logger.warn('ticket not deleted', { captureId: record.captureId, error });
+  }
+  return objectKey;
+}
+
+function logConclusion(
+  logger: Logger,
+  record: CaptureRecord,
+  entry: IndexEntry,
+  objectKey: string,
+): void {
+  logger.info('capture finished', {
+    captureId: record.captureId,
+    fencingToken: record.fencingToken,
+    state: entry.state,
+    reason: entry.reason,
+    objectKey,
+    rung: entry.how.rung,
+    finisher: entry.how.finisher,
+    when: entry.when,
+    compressedBytes: entry.objects.heapDump?.compressedBytes,
+    rawBytes: entry.objects.heapDump?.rawBytes,
+    faults: entry.faults,
+  });
+}
+
+async function tellPod(deps: FinishDeps, record: CaptureRecord, entry: IndexEntry): Promise<void> {
+  try {
+    const cluster = await deps.clusterOf(record.clusterName);
+    await cluster.postPodEvent(record, outcomeEvent(entry));
+  } catch (error) {
+    const { captureId, podName } = record;
+    deps.logger.warn('Event not posted', { captureId, podName, error: messageOf(error) });
+  }
+}

@@ -1,0 +1,103 @@
+import type { CaptureRecord } from '../claim/capture-record.ts';
+import { objectKeys, ticketKey } from '../dump-index/object-keys.ts';
+import type { Artifact, Rung } from '../policy/policy.ts';
+import type { Plan } from './plan.ts';
+import type { ObjectStore } from './ports.ts';
+import type { Ticket } from './ticket.ts';
+
+/** The manifest may come a moment after the deadline; the function's clock may be ahead of the bucket's. */
+const urlMarginSeconds = 60;
+
+/** Opens the multipart upload of the heap dump; `undefined` when none is planned. */
+export async function openUpload(
+  objects: ObjectStore,
+  record: CaptureRecord,
+  plan: Plan,
+): Promise<string | undefined> {
+  if (!plan.heapDump.wanted) return undefined;
+  const { heapDump } = objectKeys(record.objectPrefix);
+  return objects.createMultipartUpload(heapDump, 'application/zstd');
+}
+
+export interface TicketOrder {
+  record: CaptureRecord;
+  plan: Plan;
+  rung: Rung;
+  artifacts: readonly Artifact[];
+  uploadId: string | undefined;
+  now: Date;
+  /** How long the agent may take to begin. */
+  startSeconds: number;
+}
+
+/** Writes the agent's order with a presigned URL for everything it may put, each for the capture's time only. */
+export async function buildTicket(objects: ObjectStore, order: TicketOrder): Promise<Ticket> {
+  const { record, now } = order;
+  const keys = objectKeys(record.objectPrefix);
+  const deadline = Date.parse(record.captureDeadlineTime);
+  const expiresSeconds = Math.ceil((deadline - now.getTime()) / 1000) + urlMarginSeconds;
+  const evidence: Ticket['evidence'] = [];
+  for (const artifact of order.artifacts) {
+    if (artifact === 'heapDump') continue;
+    const putUrl = await objects.presignPut(keys.evidence(artifact), expiresSeconds);
+    evidence.push({ artifact, putUrl });
+  }
+  const heapDump = await heapDumpOrder(objects, order, keys.heapDump, expiresSeconds);
+  const startDeadline = Math.min(deadline, now.getTime() + order.startSeconds * 1000);
+  return {
+    schemaVersion: 1,
+    captureId: record.captureId,
+    fencingToken: record.fencingToken,
+    rung: order.rung,
+    target: {
+      clusterName: record.clusterName,
+      namespace: record.namespace,
+      podName: record.podName,
+      podUid: record.podUid,
+      containerName: record.containerName,
+      containerID: record.containerID,
+    },
+    issuedTime: now.toISOString(),
+    startDeadlineTime: new Date(startDeadline).toISOString(),
+    captureDeadlineTime: record.captureDeadlineTime,
+    evidence,
+    ...(heapDump === undefined ? {} : { heapDump }),
+    progressUrl: await objects.presignPut(keys.progress, expiresSeconds),
+    manifestUrl: await objects.presignPut(keys.manifest, expiresSeconds),
+  };
+}
+
+async function heapDumpOrder(
+  objects: ObjectStore,
+  { plan, uploadId }: TicketOrder,
+  objectKey: string,
+  expiresSeconds: number,
+): Promise<Ticket['heapDump']> {
+  if (!plan.heapDump.wanted || uploadId === undefined) return undefined;
+  const { directories, blockBytes, partBytes, partCount, expectedBytes } = plan.heapDump;
+  const urls = await objects.presignParts(objectKey, uploadId, partCount, expiresSeconds);
+  return {
+    codec: 'zstd',
+    blockBytes,
+    partBytes,
+    partUrls: [...urls],
+    directories: [...directories],
+    expectedBytes,
+  };
+}
+
+/**
+ * Puts the ticket where the agent fetches it.
+ * @returns the presigned URL, a secret as long as the agent may begin.
+ */
+export async function putTicket(
+  objects: ObjectStore,
+  ticket: Ticket,
+  startSeconds: number,
+): Promise<string> {
+  const objectKey = ticketKey(ticket.captureId, ticket.fencingToken);
+  await objects.putObject(objectKey, Buffer.from(JSON.stringify(ticket)), {
+    contentType: 'application/json',
+  });
+  return objects.presignGet(objectKey, startSeconds);
+}

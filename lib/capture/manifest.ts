@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import { artifacts, rungs } from '../policy/policy.ts';
+import { maxPartCount } from './ticket.ts';
+
+const time = z.iso.datetime({ offset: true });
+const bytes = z.number().int().min(0);
+const md5 = z.string().regex(/^[0-9a-f]{32}$/, { error: 'accepted are 32 hexadecimal digits' });
+const reason = z.string().max(1_000);
+
+/** Steps of the agent, in the order in which they can happen. Each time is RFC 3339, by the agent's clock. */
+export const agentTimes = z.strictObject({
+  startTime: time,
+  jvmFoundTime: time.optional(),
+  attachTime: time.optional(),
+  dumpStartTime: time.optional(),
+  firstByteTime: time.optional(),
+  lastByteTime: time.optional(),
+  durableTime: time.optional(),
+  endTime: time,
+});
+
+/** The JVM, as far as it answered. */
+export const jvmFacts = z.strictObject({
+  pid: z.number().int().min(1),
+  vmName: z.string().max(200).optional(),
+  vmVersion: z.string().max(200).optional(),
+  jdkVersion: z.string().max(200).optional(),
+  collector: z.string().max(100).optional(),
+  heapUsedBytes: bytes.optional(),
+  heapCommittedBytes: bytes.optional(),
+  heapMaxBytes: bytes.optional(),
+});
+
+export const dumpResult = z.strictObject({
+  codec: z.literal('zstd'),
+  /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
+  rawBytes: bytes,
+  compressedBytes: bytes,
+  /** SHA-256 of the stored object, hexadecimal. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  identifierByteSize: z.union([z.literal(4), z.literal(8)]).optional(),
+  recordCount: bytes,
+  /** The JVM wrote its own end record at an unbroken chain's end. */
+  endRecord: z.boolean(),
+  /** Bytes that were added to make it parseable: zeros that fill a cut record, and the end record. */
+  appendedBytes: bytes,
+  /** Size of the object's last zstd frame, which holds the end record alone. */
+  endFrameBytes: z.number().int().min(1).max(1_024),
+  parts: z
+    .array(
+      z.strictObject({
+        partNumber: z.number().int().min(1).max(maxPartCount),
+        bytes: z.number().int().min(1),
+        md5,
+        eTag: z.string().min(1).max(200),
+      }),
+    )
+    .min(1)
+    .max(maxPartCount),
+});
+
+/** The agent's last word, put under the capture's prefix after everything else is durable. */
+export const manifestSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  captureId: z.string().regex(/^[a-z0-9]{16,40}$/),
+  fencingToken: z.number().int().min(1),
+  rung: z.enum(rungs),
+  agentVersion: z.string().max(50),
+  times: agentTimes,
+  jvm: jvmFacts.optional(),
+  evidence: z
+    .array(
+      z.strictObject({
+        artifact: z.enum(artifacts).exclude(['heapDump']),
+        bytes,
+        md5,
+      }),
+    )
+    .max(8),
+  dump: dumpResult.optional(),
+  /** Typed reasons of everything that could not be done, e.g. `JvmNotFound`. Empty when all went well. */
+  faults: z.array(z.strictObject({ code: z.string().max(100), message: reason })).max(20),
+});
+export type Manifest = z.output<typeof manifestSchema>;
+
+/**
+ * How far the agent is. Put at most once a second, and always *before* a part that ends inside a record:
+ * such a record is larger than a part, so that no boundary could be cut. All other parts end on a record
+ * boundary. That is what lets sweep finish a dump without reading it.
+ */
+export const progressSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  captureId: z.string().regex(/^[a-z0-9]{16,40}$/),
+  fencingToken: z.number().int().min(1),
+  time,
+  step: z.enum(['heapInfo', 'threads', 'classHistogram', 'heapDump', 'done']),
+  rawBytes: bytes,
+  compressedBytes: bytes,
+  sentBytes: bytes,
+  sentPartCount: z.number().int().min(0).max(maxPartCount),
+  /**
+   * Parts that end inside a record, and the bytes of it that are still to come. Each stays here until a part after
+   * it is stored without a gap: so long it could be the last that arrived.
+   */
+  openParts: z
+    .array(z.strictObject({ partNumber: z.number().int().min(1), remainingBytes: bytes }))
+    .max(64),
+  /** Put before the last part is sent, which ends in the end record: nothing must be appended after it. */
+  finalPartNumber: z.number().int().min(1).max(maxPartCount).optional(),
+  jvm: jvmFacts.optional(),
+});
+export type Progress = z.output<typeof progressSchema>;

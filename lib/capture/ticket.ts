@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { artifacts, rungs } from '../policy/policy.ts';
+
+/** S3 allows parts of 5 MiB to 5 GiB but for the last, and 10,000 of them. */
+export const minPartBytes = 5 * 1024 * 1024;
+export const maxPartCount = 10_000;
+export const defaultPartBytes = 8 * 1024 * 1024;
+/** Two blocks are compressed at once: with 4 MiB the agent's peak was 20 MiB higher, the ratio the same (docs/decisions). */
+export const defaultBlockBytes = 2 * 1024 * 1024;
+
+const time = z.iso.datetime({ offset: true, error: 'accepted is an RFC 3339 time' });
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'accepted is an http or https URL' })
+  .max(4_096);
+/** An absolute path without `..`, NUL or line breaks. */
+export const absolutePath = z
+  .string()
+  .max(1_024)
+  .regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))[^\0\n\r]*$/, {
+    error: 'accepted is an absolute path without ".."',
+  });
+
+/**
+ * The agent's order: what to capture, from which container, and where to put it. An object under
+ * `tickets/`, fetched once by a short-lived URL. Every URL in it is a secret as long as it lives.
+ */
+export const ticketSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  captureId: z.string().regex(/^[a-z0-9]{16,40}$/),
+  fencingToken: z.number().int().min(1),
+  rung: z.enum(rungs),
+  target: z.strictObject({
+    clusterName: z.string().max(100),
+    namespace: z.string().max(63),
+    podName: z.string().max(253),
+    podUid: z.string().max(64),
+    containerName: z.string().max(63),
+    containerID: z.string().max(200),
+  }),
+  issuedTime: time,
+  /** The agent refuses to begin after it (TicketExpired). */
+  startDeadlineTime: time,
+  /** The agent stops by itself at it, whatever it is doing. */
+  captureDeadlineTime: time,
+  /** What to collect, in this order, each durable before the next begins. */
+  evidence: z
+    .array(z.strictObject({ artifact: z.enum(artifacts).exclude(['heapDump']), putUrl: httpUrl }))
+    .max(8),
+  heapDump: z
+    .strictObject({
+      codec: z.literal('zstd'),
+      /** Raw bytes of one independent zstd frame. */
+      blockBytes: z
+        .number()
+        .int()
+        .min(65_536)
+        .max(16 * 1024 * 1024),
+      /** A part is sent when its frames reach this size; only the last may be smaller. */
+      partBytes: z
+        .number()
+        .int()
+        .min(minPartBytes)
+        .max(64 * 1024 * 1024),
+      /** URL of part n is partUrls[n - 1]. */
+      partUrls: z.array(httpUrl).min(1).max(maxPartCount),
+      /** Directories in the target container's own view, best first; the agent checks each. */
+      directories: z.array(absolutePath).min(1).max(16),
+      /** Upper estimate; the free space asked for. */
+      expectedBytes: z.number().int().min(0),
+    })
+    .optional(),
+  progressUrl: httpUrl,
+  manifestUrl: httpUrl,
+});
+export type Ticket = z.output<typeof ticketSchema>;

@@ -1,0 +1,143 @@
+import type { ClaimStore } from '../claim/claim-store.ts';
+import { lockKeyOf } from '../claim/claim-keys.ts';
+import { CaptureError, messageOf } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { decide, type Decision } from '../policy/decide.ts';
+import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import { resolvePolicy } from '../policy/resolve.ts';
+import type { Signal } from '../signal/signal.ts';
+import { nextOf, type CaptureAnswer } from './capture-answer.ts';
+import { planCapture, type Plan } from './plan.ts';
+import type { Clock, ClusterApi } from './ports.ts';
+
+export type NodeAgent = NonNullable<Awaited<ReturnType<ClusterApi['findNodeAgent']>>>;
+
+/** A signal that is worth a claim, and everything the claim and the start need to know. */
+export interface Intent {
+  signal: Signal;
+  pod: PodFacts;
+  container: ContainerFacts;
+  policy: Policy;
+  decision: Extract<Decision, { decision: 'dump' }>;
+  plan: Plan;
+  lockKey: string;
+  nodeAgent: NodeAgent | undefined;
+}
+
+export type Weighed =
+  | { worth: true; intent: Intent }
+  | {
+      worth: false;
+      answer: CaptureAnswer;
+      pod: PodFacts | undefined;
+      /** Of an `AlreadyCaptured`: the capture that is there. */
+      twinId?: string;
+    };
+
+export interface WeighDeps {
+  cluster: ClusterApi;
+  claims: Pick<ClaimStore, 'readHistory'>;
+  clock: Clock;
+  logger: Logger;
+  agentImage?: string | undefined;
+}
+
+/**
+ * Everything that comes before the claim: reads pod and history, decides, and looks for a way to the JVM, so that
+ * a capture that could not be started takes no lock and consumes no limit. Changes nothing.
+ * @throws CaptureError of the ports: ClusterUnavailable, ClaimStoreUnavailable (retryable), ClusterForbidden.
+ */
+export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weighed> {
+  const pod = await deps.cluster.readPod(signal.namespace, signal.podName);
+  let policy: Policy;
+  try {
+    policy = signal.policy ?? resolvePolicy(pod?.annotations ?? {});
+  } catch (error) {
+    if (!(error instanceof CaptureError) || error.code !== 'InvalidPolicy') throw error;
+    return { worth: false, pod, answer: failedAnswer(error.code, messageOf(error)) };
+  }
+  const { clusterName, namespace } = signal;
+  const lockKey =
+    pod === undefined ? undefined : lockKeyOf({ clusterName, namespace, workload: pod.workload });
+  const history =
+    lockKey === undefined ? { acquireTimes: [] } : await deps.claims.readHistory(lockKey);
+  const decision = decide({ signal, pod, history, policy, now: deps.clock() });
+  if (decision.decision === 'skip') {
+    const twinId = decision.reason === 'AlreadyCaptured' ? history.holderIdentity : undefined;
+    const answer = skipAnswer(decision.reason, decision.message);
+    return { worth: false, pod, answer, ...(twinId === undefined ? {} : { twinId }) };
+  }
+  const container = pod?.containers.find((one) => one.containerName === decision.containerName);
+  if (pod === undefined || lockKey === undefined || container === undefined) {
+    throw new Error(`decide() chose container ${decision.containerName}, which is not there`);
+  }
+  const { nodeAgent, trouble } = await findNodeAgent(deps, pod, policy);
+  const plan = planCapture({
+    signalReason: signal.reason,
+    pod,
+    container,
+    policy,
+    decision,
+    nodeAgent,
+    ...(trouble === undefined ? {} : { nodeAgentRefusal: trouble }),
+    agentImage: deps.agentImage,
+  });
+  const refusal = refusalOf(plan, decision);
+  if (refusal !== undefined) return { worth: false, pod, answer: refusal };
+  return {
+    worth: true,
+    intent: { signal, pod, container, policy, decision, plan, lockKey, nodeAgent },
+  };
+}
+
+/** Without the right to look for the agent's pod another rung can still work. */
+async function findNodeAgent(
+  deps: WeighDeps,
+  pod: PodFacts,
+  policy: Policy,
+): Promise<{ nodeAgent: NodeAgent | undefined; trouble?: string }> {
+  if (!policy.rungs.includes('nodeAgent') || pod.nodeName === undefined) {
+    return { nodeAgent: undefined };
+  }
+  try {
+    return { nodeAgent: await deps.cluster.findNodeAgent(pod.nodeName) };
+  } catch (error) {
+    if (!(error instanceof CaptureError) || error.code !== 'ClusterForbidden') throw error;
+    deps.logger.warn('node agent not looked for', { nodeName: pod.nodeName, error });
+    return { nodeAgent: undefined, trouble: 'ClusterForbidden' };
+  }
+}
+
+function refusalOf(
+  plan: Plan,
+  decision: Extract<Decision, { decision: 'dump' }>,
+): CaptureAnswer | undefined {
+  const { captureId } = decision;
+  if (plan.rung === undefined) {
+    const refusals = Object.entries(plan.refusedRungs).map(([rung, why]) => `${rung}: ${why}`);
+    return { ...skipAnswer('NoUsableRung', refusals.join(', ')), captureId };
+  }
+  const evidenceWanted = decision.artifacts.some((artifact) => artifact !== 'heapDump');
+  if (plan.heapDump.wanted || plan.heapDump.reason === 'NotAskedFor' || evidenceWanted) {
+    return undefined;
+  }
+  return { ...skipAnswer(plan.heapDump.reason, describeHeapDumpRefusal(plan)), captureId };
+}
+
+/** Why the plan has no heap dump, with the places that were refused. */
+export function describeHeapDumpRefusal(plan: Plan): string {
+  if (plan.heapDump.wanted) return '';
+  const places = plan.refusedDirectories.map(({ path, reason }) => `${path}: ${reason}`);
+  return [`no heap dump (${plan.heapDump.reason})`, ...places].join('; ').slice(0, 900);
+}
+
+type SkipAnswer = Extract<CaptureAnswer, { decision: 'skip' }>;
+
+export function skipAnswer(reason: SkipAnswer['reason'], message: string): SkipAnswer {
+  return { decision: 'skip', reason, message, next: nextOf('skip', reason) };
+}
+
+export function failedAnswer(reason: string, message: string): CaptureAnswer {
+  return { decision: 'failed', reason, message, next: nextOf('failed', reason) };
+}

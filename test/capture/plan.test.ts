@@ -1,0 +1,184 @@
+import { describe, expect, it } from '@jest/globals';
+import { planCapture, type PlanInput } from '../../lib/capture/plan.ts';
+import { defaultPolicy } from '../../lib/policy/resolve.ts';
+import type { ContainerFacts, PodFacts, VolumeMountFacts } from '../../lib/policy/pod-facts.ts';
+import { containerFacts, gibibyte, podFacts } from './fake-cluster.ts';
+
+function input(
+  changes: Partial<PlanInput> = {},
+  facts: { pod?: Partial<PodFacts>; container?: Partial<ContainerFacts> } = {},
+): PlanInput {
+  return {
+    signalReason: 'LivenessProbeFailing',
+    pod: podFacts(facts.pod, facts.container),
+    container: containerFacts(facts.container),
+    policy: defaultPolicy,
+    decision: { artifacts: ['heapInfo', 'heapDump'], expectedBytes: gibibyte },
+    nodeAgent: { podName: 'agent-node-1' },
+    agentImage: 'heapcatch:1',
+    ...changes,
+  };
+}
+
+function mount(mountPath: string, changes: Partial<VolumeMountFacts> = {}): VolumeMountFacts {
+  return { volumeName: 'v', mountPath, readOnly: false, volumeType: 'emptyDir', ...changes };
+}
+
+describe('planCapture, rungs', () => {
+  it('takes the node agent where one is ready, with the ephemeral container behind it', () => {
+    const plan = planCapture(input());
+
+    expect(plan.rungs).toEqual(['nodeAgent', 'ephemeralContainer']);
+    expect(plan.refusedRungs).toEqual({ exec: 'PolicyForbids' });
+  });
+
+  it('takes the ephemeral container where there is no node agent', () => {
+    const plan = planCapture(input({ nodeAgent: undefined }));
+
+    expect(plan.rung).toBe('ephemeralContainer');
+    expect(plan.refusedRungs.nodeAgent).toBe('NoNodeAgent');
+  });
+
+  it.each<[string, Partial<PlanInput>, Parameters<typeof input>[1]]>([
+    ['PodBeingDeleted', {}, { pod: { deletionTime: '2026-01-01T12:00:00Z' } }],
+    ['ContainerBeingKilled', { signalReason: 'ContainerKilling' }, {}],
+    ['AgentImageNotConfigured', { agentImage: undefined }, {}],
+    ['RunsAsRoot', {}, { container: { runAsUser: 0 } }],
+    [
+      'PolicyForbids',
+      { policy: { ...defaultPolicy, rungs: ['nodeAgent'] } },
+      { container: { runAsUser: 1000 } },
+    ],
+  ])('refuses the ephemeral container: %s', (reason, changes, facts) => {
+    const plan = planCapture(input({ nodeAgent: undefined, ...changes }, facts));
+
+    expect(plan.rung).toBeUndefined();
+    expect(plan.refusedRungs.ephemeralContainer).toBe(reason);
+  });
+
+  it('refuses the ephemeral container while the uid of the JVM is not known', () => {
+    const container = containerFacts();
+    delete container.runAsUser;
+
+    const plan = planCapture(input({ nodeAgent: undefined, container }));
+
+    expect(plan.refusedRungs.ephemeralContainer).toBe('UidUnknown');
+  });
+
+  it('says that exec is not there yet, though the policy asks for it', () => {
+    const plan = planCapture(input({ policy: { ...defaultPolicy, rungs: ['exec'] } }));
+
+    expect(plan.rung).toBeUndefined();
+    expect(plan.refusedRungs).toEqual({
+      nodeAgent: 'PolicyForbids',
+      ephemeralContainer: 'PolicyForbids',
+      exec: 'ExecNotSupported',
+    });
+  });
+});
+
+describe('planCapture, directories', () => {
+  function placesOf(container: Partial<ContainerFacts>) {
+    const plan = planCapture(input({}, { container }));
+    const directories = plan.heapDump.wanted ? plan.heapDump.directories : plan.heapDump.reason;
+    return { directories, refused: plan.refusedDirectories };
+  }
+
+  it('prefers emptyDir to other volumes, and these to /tmp of the image', () => {
+    const { directories } = placesOf({
+      volumeMounts: [
+        mount('/host', { volumeType: 'hostPath' }),
+        mount('/claim', { volumeType: 'persistentVolumeClaim' }),
+        mount('/scratch'),
+      ],
+    });
+
+    expect(directories).toEqual(['/scratch', '/host', '/claim', '/tmp']);
+  });
+
+  it('never takes memory, read-only or unknown volumes, and says so of each', () => {
+    const { directories, refused } = placesOf({
+      readOnlyRootFilesystem: true,
+      volumeMounts: [
+        mount('/memory', { volumeType: 'memory' }),
+        mount('/fixed', { readOnly: true }),
+        mount('/secret', { volumeType: 'other' }),
+        mount('/shared', { volumeType: 'hostPath', subPath: 'a' }),
+      ],
+    });
+
+    expect(directories).toBe('NoDumpDirectory');
+    expect(refused).toEqual([
+      { path: '/memory', reason: 'MemoryVolume' },
+      { path: '/fixed', reason: 'ReadOnly' },
+      { path: '/secret', reason: 'VolumeTypeUnknown' },
+      { path: '/shared', reason: 'SubPath' },
+      { path: '/tmp', reason: 'RootFilesystemReadOnly' },
+    ]);
+  });
+
+  it('does not offer the image’s /tmp where a volume lies over it', () => {
+    const { directories, refused } = placesOf({
+      volumeMounts: [mount('/tmp/', { volumeType: 'memory' })],
+    });
+
+    expect(directories).toBe('NoDumpDirectory');
+    expect(refused).toEqual([{ path: '/tmp/', reason: 'MemoryVolume' }]);
+  });
+
+  it('asks an emptyDir for a fifth more than the dump, to the byte', () => {
+    const needed = Math.ceil(gibibyte * 1.2);
+
+    const enough = placesOf({ volumeMounts: [mount('/scratch', { sizeLimitBytes: needed })] });
+    const less = placesOf({ volumeMounts: [mount('/scratch', { sizeLimitBytes: needed - 1 })] });
+
+    expect(enough.directories).toEqual(['/scratch', '/tmp']);
+    expect(less.directories).toEqual(['/tmp']);
+    expect(less.refused[0]?.reason).toBe(
+      `SizeLimitTooSmall: limit ${needed - 1} bytes, ${needed} bytes needed`,
+    );
+  });
+
+  it('refuses what counts to an ephemeral-storage limit below the dump, with the numbers', () => {
+    const { directories, refused } = placesOf({
+      ephemeralStorageLimitBytes: 1_000,
+      volumeMounts: [mount('/scratch'), mount('/claim', { volumeType: 'persistentVolumeClaim' })],
+    });
+
+    expect(directories).toEqual(['/claim']);
+    expect(refused.map(({ path }) => path)).toEqual(['/scratch', '/tmp']);
+    expect(refused[0]?.reason).toContain('limit 1000 bytes, dump 1073741824 bytes expected');
+  });
+});
+
+describe('planCapture, parts', () => {
+  function dumpOf(expectedBytes: number) {
+    return planCapture(input({ decision: { artifacts: ['heapDump'], expectedBytes } })).heapDump;
+  }
+
+  it('makes URLs for a heap that does not compress, and some to spare', () => {
+    expect(dumpOf(gibibyte)).toMatchObject({ partBytes: 8 * 1024 * 1024, partCount: 141 + 16 });
+  });
+
+  it('makes parts larger before it makes more than S3 takes, and always leaves one number free', () => {
+    for (const expectedBytes of [60 * gibibyte, 100 * gibibyte, 500 * gibibyte]) {
+      const dump = dumpOf(expectedBytes);
+
+      expect(dump.wanted && dump.partCount < 10_000).toBe(true);
+      expect(dump.wanted && dump.partCount * dump.partBytes > expectedBytes).toBe(true);
+    }
+  });
+
+  it('says when a dump is larger than any upload of ours', () => {
+    expect(dumpOf(1_000 * gibibyte)).toEqual({ wanted: false, reason: 'DumpTooLarge' });
+  });
+
+  it('plans none where none is asked for', () => {
+    const decision = { artifacts: ['threads'] as const, expectedBytes: 0 };
+
+    expect(planCapture(input({ decision })).heapDump).toEqual({
+      wanted: false,
+      reason: 'NotAskedFor',
+    });
+  });
+});

@@ -1,0 +1,319 @@
+import { zstdDecompressSync } from 'node:zlib';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { findEndFrame } from '../../lib/capture/end-frames.ts';
+import { sealCapture, type SealAnswer } from '../../lib/capture/seal.ts';
+import { startCapture } from '../../lib/capture/start-capture.ts';
+import { sweepCaptures } from '../../lib/capture/sweep.ts';
+import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
+import { objectKeys } from '../../lib/dump-index/object-keys.ts';
+import { CaptureError } from '../../lib/errors.ts';
+import { podFacts } from './fake-cluster.ts';
+import { json, partBytes, signal, World } from './world.ts';
+
+describe('sealCapture', () => {
+  let world: World;
+  let record: CaptureRecord;
+  const seal = (prefix = record.objectPrefix): Promise<SealAnswer> =>
+    sealCapture(world.finishDeps(), { captureId: record.captureId, prefixes: [prefix] });
+  const storedDump = (): Buffer =>
+    Buffer.from(world.objects.objects.get(objectKeys(record.objectPrefix).heapDump)!.body);
+
+  beforeEach(async () => {
+    world = new World();
+    await startCapture(world.captureDeps(), signal());
+    record = await world.record();
+    world.advance(30);
+  });
+
+  it('completes, indexes, frees the lock, forgets the ticket and tells the pod', async () => {
+    const manifest = await world.runAgent();
+
+    const answer = await seal();
+
+    expect(answer).toEqual({ outcome: 'sealed', captureId: record.captureId, state: 'complete' });
+    const [entry, ...others] = world.indexEntries();
+    expect(others).toEqual([]);
+    expect(entry).toMatchObject({
+      state: 'complete',
+      when: { sealTime: '2026-01-01T12:00:30.000Z', durableTime: '2026-01-01T12:00:00.000Z' },
+      how: { rung: 'nodeAgent', finisher: 'seal', jvm: { jdkVersion: '21' } },
+      objects: {
+        heapDump: {
+          compressedBytes: manifest.dump?.compressedBytes,
+          partCount: 3,
+          rawBytes: 123_456,
+        },
+      },
+      faults: [],
+    });
+    expect(entry?.objects.evidence).toHaveLength(3);
+    expect(storedDump().byteLength).toBe(manifest.dump?.compressedBytes);
+    expect(await world.lockHolder()).toBeUndefined();
+    expect((await world.claims.readCapture(record.captureId))?.state).toBe('complete');
+    expect(world.objects.keysUnder('tickets/')).toEqual([]);
+    expect(world.cluster.events.at(-1)).toMatchObject({ reason: 'HeapDumpSaved', type: 'Normal' });
+    expect(world.cluster.events.at(-1)?.message).toContain('123456 bytes');
+    expect(world.cluster.events.at(-1)?.message).toContain(record.captureId);
+  });
+
+  it('changes nothing when the notification comes again', async () => {
+    await world.runAgent();
+    await seal();
+    const before = world.indexEntries();
+    world.advance(10);
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ outcome: 'ignored', reason: 'AlreadyFinished' });
+    expect(world.indexEntries()).toEqual(before);
+    expect(world.cluster.events).toHaveLength(2);
+  });
+
+  it('lets one of two runs at once finish and asks the other to come again', async () => {
+    await world.runAgent();
+
+    const results = await Promise.allSettled([seal(), seal()]);
+
+    const fulfilled = results.filter((result) => result.status === 'fulfilled');
+    expect(fulfilled).toMatchObject([{ value: { outcome: 'sealed', state: 'complete' } }]);
+    expect(results.find((result) => result.status === 'rejected')?.reason).toMatchObject({
+      code: 'FinishBusy',
+      retryable: true,
+    });
+    expect(world.indexEntries()).toHaveLength(1);
+  });
+
+  it('leaves one entry and no fault when sweep comes at the same time', async () => {
+    await world.runAgent();
+    world.nowMillis = Date.parse(record.leaseExpireTime) + 1;
+
+    const [sealed, swept] = await Promise.allSettled([
+      seal(),
+      sweepCaptures(world.finishDeps(), { limit: 10 }),
+    ]);
+
+    expect(swept.status).toBe('fulfilled');
+    expect([sealed.status, world.indexEntries()[0]?.state]).toContain('complete');
+    expect(world.indexEntries()).toHaveLength(1);
+    expect(await world.lockHolder()).toBeUndefined();
+  });
+
+  it('calls a dump salvaged that the JVM did not end itself', async () => {
+    await world.runAgent({ endRecord: false });
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'salvaged' });
+    expect(world.indexEntries()[0]?.reason).toMatch(/^DumpTruncated: .*109 bytes were appended/);
+    expect(world.cluster.events.at(-1)).toMatchObject({ reason: 'HeapDumpSalvaged' });
+  });
+
+  it('keeps the evidence and says why when there is no dump', async () => {
+    const faults = [{ code: 'AttachDisabled', message: 'the JVM refuses attach' }];
+    world.cluster.pod = podFacts();
+    await world.runAgent({ diesBeforeManifest: true, fullPartCount: 0, lostParts: [1] });
+    const keys = objectKeys(record.objectPrefix);
+    const { manifestUrl } = world.ticket();
+    const manifest = manifestOf(record, { faults });
+    await world.objects.putByUrl(manifestUrl, json(manifest));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({
+      state: 'evidence-only',
+      reason: 'AttachDisabled: the JVM refuses attach',
+    });
+    expect(world.objects.objects.has(keys.evidence('threads'))).toBe(true);
+    expect(world.objects.uploads.size).toBe(0);
+  });
+
+  it('fails a capture that saved nothing, gives its limits back, and warns the pod', async () => {
+    const faults = [{ code: 'JvmNotFound', message: 'no JVM in container app' }];
+    await world.objects.putByUrl(world.ticket().manifestUrl, json(manifestOf(record, { faults })));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({
+      state: 'failed',
+      reason: 'JvmNotFound: no JVM in container app',
+    });
+    expect(world.cluster.events.at(-1)).toMatchObject({ type: 'Warning', reason: 'CaptureFailed' });
+    world.advance(1);
+    const again = await startCapture(
+      world.captureDeps(),
+      signal({ observedTime: '2026-01-01T12:01:00.000Z' }),
+    );
+    expect(again.reason).toBe('Started');
+  });
+
+  it('keeps parts of a dump of which the agent gave no account', async () => {
+    await world.runAgent({ diesBeforeEnd: true });
+    const faults = [{ code: 'DumpFailed', message: 'the JVM ended' }];
+    await world.objects.putByUrl(world.ticket().manifestUrl, json(manifestOf(record, { faults })));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'salvaged' });
+    expect(findEndFrame(storedDump().subarray(-1_024))).toBeDefined();
+  });
+
+  it('salvages the parts before one that is not stored', async () => {
+    await world.runAgent({ fullPartCount: 3, lostParts: [3] });
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({
+      state: 'salvaged',
+      reason: 'PartsMismatch: part 3 is not stored',
+    });
+    const dump = storedDump();
+    expect(dump.subarray(0, 2 * partBytes).every((byte) => byte === 7)).toBe(true);
+    expect(dump.byteLength).toBeGreaterThan(2 * partBytes);
+    expect(findEndFrame(dump.subarray(-1_024))).toBe(dump.byteLength - 2 * partBytes);
+  });
+
+  it('trusts no part whose checksum is another one', async () => {
+    await world.runAgent({ fullPartCount: 2 });
+    const { heapDump } = world.ticket();
+    await world.objects.putByUrl(heapDump!.partUrls[1]!, Buffer.alloc(partBytes, 9));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'salvaged' });
+    expect(world.indexEntries()[0]?.reason).toBe(
+      'PartsMismatch: part 2 has another checksum than the manifest says',
+    );
+  });
+
+  it('makes the object of the manifest’s parts alone and names any others', async () => {
+    await world.runAgent();
+    await world.objects.putByUrl(world.ticket().heapDump!.partUrls[9]!, Buffer.alloc(10));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'complete' });
+    expect(world.indexEntries()[0]?.faults).toMatchObject([{ code: 'PartsUnexpected' }]);
+  });
+
+  it('does not call complete what does not end in an end record', async () => {
+    const { partUrls } = world.ticket().heapDump!;
+    const manifest = await world.runAgent({ fullPartCount: 0, diesBeforeManifest: true });
+    const junk = Buffer.alloc(manifest.dump!.compressedBytes, 1);
+    const eTag = await world.objects.putByUrl(partUrls[0]!, junk);
+    const [part] = manifest.dump!.parts;
+    const dump = { ...manifest.dump!, parts: [{ ...part!, eTag }] };
+    await world.objects.putByUrl(world.ticket().manifestUrl, json({ ...manifest, dump }));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'salvaged' });
+    expect(world.indexEntries()[0]?.faults[0]?.code).toBe('EndRecordMissing');
+  });
+
+  it('recognizes a completion whose reply was lost', async () => {
+    await world.runAgent();
+    const { uploadId } = record.started!;
+    const key = objectKeys(record.objectPrefix).heapDump;
+    const parts = await world.objects.listParts(key, uploadId!);
+    await world.objects.completeMultipartUpload(key, uploadId!, parts!);
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'complete' });
+  });
+
+  it('names evidence that differs from the manifest, and keeps it', async () => {
+    await world.runAgent();
+    const key = objectKeys(record.objectPrefix).evidence('threads');
+    await world.objects.putObject(key, Buffer.from('other'), { contentType: 'text/plain' });
+
+    await seal();
+
+    const [entry] = world.indexEntries();
+    expect(entry?.faults).toMatchObject([{ code: 'EvidenceMismatch' }]);
+    expect(entry?.objects.evidence.map(({ artifact }) => artifact)).toContain('threads');
+  });
+
+  it.each<[string, (world: World) => Promise<unknown>]>([
+    ['another captureId', (w) => forge(w, { captureId: 'a'.repeat(32) })],
+    ['another token', (w) => forge(w, { fencingToken: 7 })],
+    ['unknown fields', (w) => forge(w, { extra: 1 })],
+    ['text that is not JSON', (w) => put(w, Buffer.from('{'))],
+    ['nine MiB', (w) => put(w, Buffer.alloc(9 * 1024 * 1024, 32))],
+  ])('ignores a manifest with %s and leaves the capture to sweep', async (_name, write) => {
+    await world.runAgent({ diesBeforeManifest: true });
+    await write(world);
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ outcome: 'ignored', reason: 'ManifestRefused' });
+    expect(world.indexEntries()).toEqual([]);
+    world.nowMillis = Date.parse(record.leaseExpireTime) + 1;
+    await sweepCaptures(world.finishDeps(), { limit: 10 });
+    expect(world.indexEntries()).toMatchObject([{ state: 'salvaged' }]);
+    expect(world.indexEntries()[0]?.faults.map(({ code }) => code)).toContain('ManifestRefused');
+  });
+
+  it('ignores manifests of unknown captures and of other prefixes', async () => {
+    await world.runAgent();
+    const unknown = { captureId: 'b'.repeat(32), prefixes: [record.objectPrefix] };
+
+    const answers = [await sealCapture(world.finishDeps(), unknown), await seal('dumps/other/')];
+
+    expect(answers).toMatchObject([{ reason: 'UnknownCapture' }, { reason: 'ForeignPrefix' }]);
+    expect(await world.lockHolder()).toBe(record.captureId);
+  });
+
+  it('seals though the cluster cannot be reached', async () => {
+    await world.runAgent();
+    world.cluster.postPodEvent = () =>
+      Promise.reject(new CaptureError('ClusterUnavailable', 'down', { retryable: true }));
+
+    const answer = await seal();
+
+    expect(answer).toMatchObject({ state: 'complete' });
+    expect(world.logLines.join('')).toContain('Event not posted');
+  });
+
+  it('shows the rung that ran, where the planned one had refused', async () => {
+    await world.runAgent({ manifest: { rung: 'ephemeralContainer' } });
+
+    await seal();
+
+    expect(world.indexEntries()[0]?.how.rung).toBe('ephemeralContainer');
+  });
+
+  it('keeps the whole end frame apart, so that the dump’s last bytes are the end record', async () => {
+    await world.runAgent();
+
+    await seal();
+
+    const tail = storedDump().subarray(
+      -(world.indexEntries()[0]?.objects.heapDump?.endFrameBytes ?? 0),
+    );
+    expect(zstdDecompressSync(tail).toString('hex')).toBe('2c0000000000000000');
+  });
+});
+
+function manifestOf(record: CaptureRecord, changes: Record<string, unknown>) {
+  const times = { startTime: record.acquireTime, endTime: record.acquireTime };
+  return {
+    schemaVersion: 1,
+    captureId: record.captureId,
+    fencingToken: record.fencingToken,
+    rung: 'nodeAgent',
+    agentVersion: '0.1.0',
+    times,
+    evidence: [],
+    faults: [],
+    ...changes,
+  };
+}
+
+async function forge(world: World, changes: Record<string, unknown>): Promise<unknown> {
+  return put(world, json(manifestOf(await world.record(), changes)));
+}
+
+function put(world: World, body: Buffer): Promise<unknown> {
+  return world.objects.putByUrl(world.ticket().manifestUrl, body);
+}

@@ -1,0 +1,337 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { startCapture } from '../../lib/capture/start-capture.ts';
+import { CaptureError } from '../../lib/errors.ts';
+import { podFacts } from './fake-cluster.ts';
+import { signal, World } from './world.ts';
+
+const unavailable = (code: 'ClaimStoreUnavailable' | 'ObjectStoreUnavailable'): CaptureError =>
+  new CaptureError(code, 'throttled', { retryable: true });
+
+describe('startCapture', () => {
+  let world: World;
+  const start = (changes: Parameters<typeof signal>[0] = {}) =>
+    startCapture(world.captureDeps(), signal(changes));
+
+  beforeEach(() => {
+    world = new World();
+  });
+
+  it('claims, writes the ticket and starts the node agent with the ticket’s URL on stdin', async () => {
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'dump', reason: 'Started', rung: 'nodeAgent' });
+    const ticket = world.ticket();
+    const record = await world.record();
+    expect(record).toMatchObject({ state: 'started', started: { rung: 'nodeAgent' } });
+    expect(ticket).toMatchObject({
+      captureId: record.captureId,
+      fencingToken: record.fencingToken,
+      captureDeadlineTime: record.captureDeadlineTime,
+      startDeadlineTime: '2026-01-01T12:05:00.000Z',
+      target: { podUid: 'uid-1', containerID: 'containerd://c1' },
+    });
+    expect(ticket.evidence.map(({ artifact }) => artifact)).toEqual([
+      'heapInfo',
+      'threads',
+      'classHistogram',
+    ]);
+    expect(ticket.heapDump?.directories).toEqual(['/tmp']);
+    expect(world.cluster.execCommands).toEqual([['/heapcatch/agent', 'start']]);
+    expect(world.cluster.events).toMatchObject([{ reason: 'HeapDumpStarted', type: 'Normal' }]);
+  });
+
+  it('writes no secret of a URL to the log, to Events or to the answer', async () => {
+    const answer = await start();
+
+    const told = [JSON.stringify(answer), JSON.stringify(world.cluster.events), ...world.logLines];
+    expect(told.join('\n')).not.toMatch(/signature=secret/);
+  });
+
+  it('logs a decision once, with its reason', async () => {
+    await start();
+
+    const decisions = world.logLines.filter((line) => line.includes('"message":"decision"'));
+    expect(decisions).toHaveLength(1);
+    expect(decisions[0]).toContain('"reason":"Started"');
+  });
+
+  it('only answers in a dry run', async () => {
+    const answer = await start({ dryRun: true });
+
+    expect(answer).toMatchObject({ decision: 'dump', reason: 'DryRun', rung: 'nodeAgent' });
+    expect(await world.lockHolder()).toBeUndefined();
+    expect(world.objects.uploads.size + world.objects.objects.size).toBe(0);
+    expect(world.cluster.events).toEqual([]);
+  });
+
+  it('meets its twin when the same signal comes again', async () => {
+    await start();
+    world.advance(5);
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'skip', reason: 'AlreadyCaptured' });
+    expect(world.cluster.execCommands).toHaveLength(1);
+    expect(world.cluster.events).toHaveLength(1);
+  });
+
+  it('starts exactly one agent when the same signal comes twice at once', async () => {
+    const answers = await Promise.allSettled([start(), start()]);
+
+    expect(world.cluster.execCommands).toHaveLength(1);
+    const reasons = answers.map((answer) =>
+      answer.status === 'fulfilled' ? answer.value.reason : (answer.reason as CaptureError).code,
+    );
+    expect(reasons).toContain('Started');
+    expect(['AlreadyCaptured', 'ClaimUnsettled']).toContain(reasons.find((r) => r !== 'Started'));
+  });
+
+  it('says LockHeld of another replica, and shows it on that pod', async () => {
+    await start();
+    world.cluster.pod = podFacts({ podName: 'cart-2', podUid: 'uid-2' });
+
+    const answer = await start({ podName: 'cart-2' });
+
+    expect(answer).toMatchObject({ decision: 'skip', reason: 'LockHeld' });
+    expect(world.cluster.events[1]).toMatchObject({ reason: 'HeapDumpSkipped' });
+    expect(world.cluster.events[1]?.message).toMatch(/^LockHeld: /);
+  });
+
+  it.each([
+    ['PodNotFound', undefined, {}],
+    ['PodReplaced', podFacts({ podUid: 'uid-9' }), { podUid: 'uid-1' }],
+    ['ContainerNotFound', podFacts(), { containerName: 'other' }],
+    ['ContainerRestarted', podFacts(), { containerID: 'containerd://old' }],
+    ['ContainerNotRunning', podFacts({}, { running: false }), {}],
+    ['PolicyDisabled', podFacts({ annotations: { 'heapcatch.dev/enabled': 'false' } }), {}],
+    ['StartupProbeFailing', podFacts(), { reason: 'StartupProbeFailing' as const }],
+    ['ReadinessProbeFailing', podFacts(), { reason: 'ReadinessProbeFailing' as const }],
+    ['HeapAlreadyGone', podFacts(), { reason: 'ContainerTerminated' as const }],
+  ])('skips with %s, and claims nothing', async (reason, pod, changes) => {
+    world.cluster.pod = pod;
+
+    const answer = await start(changes);
+
+    expect(answer).toMatchObject({ decision: 'skip', reason });
+    expect(await world.lockHolder()).toBeUndefined();
+    expect(world.objects.uploads.size).toBe(0);
+    expect(world.cluster.execCommands).toEqual([]);
+  });
+
+  it('posts no Event for what comes with every probe', async () => {
+    await start({ reason: 'ReadinessProbeFailing' });
+    await start({ reason: 'ContainerTerminated' });
+
+    expect(world.cluster.events).toEqual([]);
+  });
+
+  it('answers faulty annotations with all of them, as an Event on the pod', async () => {
+    world.cluster.pod = podFacts({ annotations: { 'heapcatch.dev/cooldwon': '1' } });
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'failed', reason: 'InvalidPolicy' });
+    expect(world.cluster.events).toMatchObject([{ type: 'Warning', reason: 'CaptureFailed' }]);
+  });
+
+  it('takes no claim when there is no way to the JVM', async () => {
+    world.cluster.nodeAgent = undefined;
+    world.cluster.pod = podFacts({}, { runAsUser: 0 });
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'skip', reason: 'NoUsableRung' });
+    expect(answer.message).toContain('ephemeralContainer: RunsAsRoot');
+    expect(await world.lockHolder()).toBeUndefined();
+  });
+
+  it('captures the evidence where no place can take the dump, and says why', async () => {
+    world.cluster.pod = podFacts({}, { readOnlyRootFilesystem: true });
+
+    const answer = await start();
+
+    expect(answer.message).toContain(
+      'no heap dump (NoDumpDirectory); /tmp: RootFilesystemReadOnly',
+    );
+    expect(world.ticket().heapDump).toBeUndefined();
+    expect((await world.record()).started).toMatchObject({ heapDumpRefusal: 'NoDumpDirectory' });
+    expect(world.objects.uploads.size).toBe(0);
+  });
+
+  it('gives the ephemeral container the JVM’s uid and the volume of the dump', async () => {
+    world.cluster.nodeAgent = undefined;
+    const scratch = { volumeName: 'scratch', mountPath: '/scratch', readOnly: false };
+    const volumeMounts = [{ ...scratch, volumeType: 'emptyDir' as const }];
+    world.cluster.pod = podFacts({}, { volumeMounts });
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ reason: 'Started', rung: 'ephemeralContainer' });
+    expect(world.cluster.ephemeralAgents[0]).toMatchObject({
+      targetContainerName: 'app',
+      runAsUser: 1000,
+      runAsGroup: 1000,
+      volumeMounts: [{ volumeName: 'scratch', mountPath: '/scratch' }],
+    });
+    expect(world.cluster.ephemeralAgents[0]?.containerName).toMatch(/^heapcatch-[a-z2-7]{10}$/);
+    expect(world.ticket().rung).toBe('ephemeralContainer');
+  });
+
+  it('goes on to the ephemeral container when the node agent refuses', async () => {
+    const stdout = '{"outcome":"refused","reason":"Busy","message":"two captures run"}\n';
+    world.cluster.execResult = { exitCode: 3, stdout, stderr: '' };
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ reason: 'Started', rung: 'ephemeralContainer' });
+    expect(world.ticket().rung).toBe('ephemeralContainer');
+  });
+
+  it('starts nothing in a pod that was replaced after the claim, and gives the claim back', async () => {
+    world.cluster.beforeStart = () => (world.cluster.pod = podFacts({ podUid: 'uid-2' }));
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'failed', reason: 'PodAlreadyReplaced' });
+    await expectGivenBack();
+  });
+
+  it('gives the claim back when every rung refuses, such as an expired ticket', async () => {
+    const stdout = '{"outcome":"refused","reason":"TicketExpired","message":"too late"}\n';
+    world.cluster.execResult = { exitCode: 3, stdout, stderr: '' };
+    world.cluster.ephemeralResults = [new CaptureError('ClusterForbidden', 'may not patch')];
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'failed', reason: 'TicketExpired' });
+    expect(answer.message).toContain('may not patch');
+    await expectGivenBack();
+  });
+
+  it('throws what can pass, so that a retry claims anew and captures', async () => {
+    world.cluster.execFault = new CaptureError('ClusterUnavailable', 'down', { retryable: true });
+    world.cluster.pod = podFacts({}, { runAsUser: 0 });
+    await expect(start()).rejects.toMatchObject({ code: 'ClusterUnavailable', retryable: true });
+    await expectGivenBack();
+    world.cluster.execFault = undefined;
+    world.advance(60);
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'dump', reason: 'Started' });
+  });
+
+  it('asks once more when the reply of the start is lost, and then leaves it to seal and sweep', async () => {
+    world.cluster.execResult = { exitCode: undefined, stdout: '', stderr: '' };
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ decision: 'dump', reason: 'StartUnconfirmed' });
+    expect(world.cluster.execCommands).toHaveLength(2);
+    expect(world.cluster.ephemeralAgents).toEqual([]);
+    expect((await world.record()).state).toBe('started');
+  });
+
+  it('adds the ephemeral container again when the reply is lost, and believes a twin', async () => {
+    world.cluster.nodeAgent = undefined;
+    const lost = new CaptureError('ClusterUnavailable', 'timed out', { retryable: true });
+    world.cluster.ephemeralResults = [lost, 'exists'];
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ reason: 'Started', rung: 'ephemeralContainer' });
+  });
+
+  it('writes nothing when DynamoDB throttles the claim', async () => {
+    const { claims } = world;
+    world.claims = {
+      ...claims,
+      tryAcquire: () => Promise.reject(unavailable('ClaimStoreUnavailable')),
+    };
+
+    await expect(start()).rejects.toMatchObject({ code: 'ClaimStoreUnavailable' });
+
+    expect(world.objects.uploads.size + world.objects.objects.size).toBe(0);
+  });
+
+  it('gives the claim back when S3 fails between claim and start', async () => {
+    world.objects.createMultipartUpload = () =>
+      Promise.reject(unavailable('ObjectStoreUnavailable'));
+
+    await expect(start()).rejects.toMatchObject({ code: 'ObjectStoreUnavailable' });
+
+    await expectGivenBack();
+  });
+
+  it('starts no agent when the function would be stopped within the start', async () => {
+    world.remainingMillis = 5_500;
+
+    await expect(start()).rejects.toMatchObject({ code: 'DeadlineExceeded', retryable: true });
+
+    expect(world.cluster.execCommands).toEqual([]);
+    await expectGivenBack();
+  });
+
+  it('does not look for node agents where it may not, and takes another rung', async () => {
+    world.cluster.findNodeAgent = () =>
+      Promise.reject(new CaptureError('ClusterForbidden', 'may not list pods'));
+
+    const answer = await start();
+
+    expect(answer).toMatchObject({ reason: 'Started', rung: 'ephemeralContainer' });
+    expect((await world.record()).started?.refusedRungs.nodeAgent).toBe('ClusterForbidden');
+  });
+
+  it('answers though the Event cannot be posted', async () => {
+    world.cluster.postPodEvent = () => Promise.reject(new CaptureError('ClusterForbidden', 'no'));
+
+    const answer = await start();
+
+    expect(answer.reason).toBe('Started');
+  });
+
+  /** Lock free, no upload, no ticket, no index entry, and the cooldown not begun. */
+  async function expectGivenBack(): Promise<void> {
+    expect(await world.lockHolder()).toBeUndefined();
+    expect(world.objects.uploads.size).toBe(0);
+    expect([...world.objects.objects.keys()]).toEqual([]);
+  }
+});
+
+describe('startCapture after a run that died between claim and start', () => {
+  async function dieBeforeStart(world: World): Promise<void> {
+    world.claims = { ...world.claims, markStarted: () => new Promise(() => undefined) };
+    void startCapture(world.captureDeps(), signal());
+    while (world.objects.uploads.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  it('waits while that run may live, then takes the claim back and captures', async () => {
+    const world = new World();
+    const { claims } = world;
+    await dieBeforeStart(world);
+    world.claims = claims;
+    world.advance(60);
+    await expect(startCapture(world.captureDeps(), signal())).rejects.toMatchObject({
+      code: 'ClaimUnsettled',
+      retryable: true,
+    });
+    world.advance(60);
+
+    const answer = await startCapture(world.captureDeps(), signal());
+
+    expect(answer).toMatchObject({ decision: 'dump', reason: 'Started' });
+    expect((await world.record()).fencingToken).toBe(2);
+  });
+
+  it('takes it back once when two retries come at once', async () => {
+    const world = new World();
+    const { claims } = world;
+    await dieBeforeStart(world);
+    world.claims = claims;
+    world.advance(120);
+
+    await Promise.allSettled([1, 2].map(() => startCapture(world.captureDeps(), signal())));
+
+    expect(world.cluster.execCommands).toHaveLength(1);
+  });
+});
