@@ -1,0 +1,126 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { createClusterRegistry } from '../../lib/aws/cluster-registry.ts';
+import { startJsonService, type JsonService, type ServiceReply } from './json-service.ts';
+
+const secret = 'token: eyJhbGciOiJSUzI1NiJ9';
+const holding = (value: string): ServiceReply => ({ body: { Parameter: { Value: value } } });
+const fault = (type: string, status = 400): ServiceReply => ({
+  status,
+  body: { __type: type, message: `quotes ${secret}` },
+});
+
+describe('cluster registry', () => {
+  let service: JsonService | undefined;
+  let nowMillis = 0;
+  const registryThatAnswers = async (...replies: ServiceReply[]) => {
+    service = await startJsonService(...replies);
+    return createClusterRegistry({
+      parameterPrefix: '/heapcatch/prod/clusters',
+      ...service.place,
+      now: () => nowMillis,
+    });
+  };
+  afterEach(() => service?.close());
+
+  it("reads a cluster's kubeconfig, decrypted, and keeps it for five minutes", async () => {
+    const registry = await registryThatAnswers(holding('first'), holding('second'));
+    nowMillis = 1_000;
+
+    expect(await registry.readKubeconfig('eu-1.a_b')).toBe('first');
+    nowMillis += 299_999;
+    expect(await registry.readKubeconfig('eu-1.a_b')).toBe('first');
+    nowMillis += 1;
+    expect(await registry.readKubeconfig('eu-1.a_b')).toBe('second');
+
+    const request = {
+      target: 'AmazonSSM.GetParameter',
+      body: { Name: '/heapcatch/prod/clusters/eu-1.a_b', WithDecryption: true },
+    };
+    expect(service?.requests).toEqual([request, request]);
+  });
+
+  it('names the parameter of a cluster that is not registered, and looks again next time', async () => {
+    const registry = await registryThatAnswers(fault('ParameterNotFound'), holding('late'));
+
+    await expect(registry.readKubeconfig('eu-1')).rejects.toMatchObject({
+      code: 'InvalidConfiguration',
+      retryable: false,
+      message:
+        "parameter /heapcatch/prod/clusters/eu-1 does not exist; it holds the cluster's kubeconfig as a SecureString",
+    });
+    expect(await registry.readKubeconfig('eu-1')).toBe('late');
+  });
+
+  it.each(['', '../other', 'a/b', '-a', 'a.', 'a b', 'é', 'a'.repeat(101)])(
+    'asks for nothing in the name of %j',
+    async (clusterName) => {
+      const registry = await registryThatAnswers(holding('x'));
+
+      await expect(registry.readKubeconfig(clusterName)).rejects.toMatchObject({
+        code: 'InvalidConfiguration',
+      });
+      expect(service?.requests).toEqual([]);
+    },
+  );
+
+  it('names the missing rights', async () => {
+    const registry = await registryThatAnswers(fault('AccessDeniedException'));
+
+    await expect(registry.readKubeconfig('eu-1')).rejects.toMatchObject({
+      code: 'InvalidConfiguration',
+      message:
+        'parameter /heapcatch/prod/clusters/eu-1 is forbidden (AccessDeniedException); needed are ssm:GetParameter and kms:Decrypt',
+    });
+  });
+
+  it('is retryable when the parameters cannot be asked for', async () => {
+    const registry = await registryThatAnswers(fault('InternalServerError', 500));
+
+    await expect(registry.readKubeconfig('eu-1')).rejects.toMatchObject({
+      code: 'ClusterUnavailable',
+      retryable: true,
+    });
+  });
+
+  it('refuses an empty parameter', async () => {
+    const registry = await registryThatAnswers(holding(' \n'));
+
+    await expect(registry.readKubeconfig('eu-1')).rejects.toThrow('is empty');
+  });
+
+  it('registers a cluster, and forgets what it knew of it', async () => {
+    const registry = await registryThatAnswers(holding('old'), { body: {} }, holding('new'));
+    await registry.readKubeconfig('eu-1');
+
+    await registry.writeKubeconfig('eu-1', 'new');
+
+    expect(await registry.readKubeconfig('eu-1')).toBe('new');
+    expect(service?.requests[1]).toMatchObject({
+      target: 'AmazonSSM.PutParameter',
+      body: {
+        Name: '/heapcatch/prod/clusters/eu-1',
+        Value: 'new',
+        Type: 'SecureString',
+        Overwrite: true,
+      },
+    });
+    await expect(registry.writeKubeconfig('eu-1', 'x'.repeat(8_193))).rejects.toThrow(
+      'a kubeconfig of 8193 bytes for /heapcatch/prod/clusters/eu-1: accepted are 1 to 8192',
+    );
+  });
+
+  it.each(['ValidationException', 'AccessDeniedException', 'InternalServerError'])(
+    'shows nothing of a kubeconfig in the error that follows %s',
+    async (type) => {
+      const registry = await registryThatAnswers(fault(type));
+
+      const error: unknown = await registry
+        .writeKubeconfig('eu-1', secret)
+        .catch((thrown: unknown) => thrown);
+
+      expect(error).toBeInstanceOf(Error);
+      const { message, stack, cause, details } = error as Error & { details: unknown };
+      expect(JSON.stringify([message, stack, cause, details])).not.toContain('eyJ');
+    },
+  );
+});
