@@ -1,0 +1,231 @@
+import { createHash } from 'node:crypto';
+import type { Manifest } from '../capture/manifest.ts';
+import type { Ticket } from '../capture/ticket.ts';
+import { CaptureError, messageOf } from '../errors.ts';
+import { withoutSecrets, type Logger } from '../log.ts';
+import { attach, type AttachedJvm } from './attach.ts';
+import { collectEvidence } from './evidence.ts';
+import { findJvm } from './find-jvm.ts';
+import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
+import { askJvmFacts, attachIsDisabled } from './jvm-facts.ts';
+import type { ProcessFacts } from './process-facts.ts';
+import { ProgressReporter } from './progress.ts';
+import { putObject, type PutBody } from './put-object.ts';
+import { agentVersion } from './version.ts';
+
+export interface CaptureOptions {
+  readonly ticket: Ticket;
+  /** Where processes are looked up, `/proc` in a pod. */
+  readonly procRoot: string;
+  readonly log: Logger;
+  /** Longest time in which a dump may rest; 60 unless told. */
+  readonly stallSeconds?: number;
+}
+
+/**
+ * `whole`: everything that was ordered is durable. `faulty`: the manifest is there and says what is not.
+ * `unfinished`: no manifest was written; what arrived is left to sweep.
+ */
+export type CaptureEnd = 'whole' | 'faulty' | 'unfinished';
+
+const attachTimeoutSeconds = 20;
+/** Before the deadline so much time is kept to finish the dump, its parts and the manifest. */
+const maxMarginMilliseconds = 15_000;
+const maxEvidencePutMilliseconds = 30_000;
+
+interface Capture extends CaptureOptions {
+  readonly deadline: number;
+  readonly partsDeadline: number;
+  readonly stop: AbortSignal;
+  readonly progress: ProgressReporter;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Carries out one ticket: finds the JVM, collects the evidence, saves the dump, and writes the manifest
+ * last. Never throws for what the JVM or the bucket do: that stands in the manifest's faults.
+ */
+export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
+  const started = Date.now();
+  const { ticket } = options;
+  const deadline = Date.parse(ticket.captureDeadlineTime);
+  const margin = Math.min(maxMarginMilliseconds, (deadline - started) / 4);
+  const stop = new AbortController();
+  const stopTimer = setTimeout(
+    () => {
+      const message = `stopped ${margin / 1_000} s before the capture's deadline ${ticket.captureDeadlineTime}`;
+      stop.abort(new CaptureError('DeadlineExceeded', message));
+    },
+    Math.max(0, deadline - margin - started),
+  );
+  const { captureId, fencingToken } = ticket;
+  const capture: Capture = {
+    ...options,
+    log: options.log.with({ captureId, fencingToken, podName: ticket.target.podName }),
+    deadline,
+    partsDeadline: deadline - margin / 5,
+    stop: stop.signal,
+    progress: new ProgressReporter({
+      captureId,
+      fencingToken,
+      put: (body) => putObject(ticket.progressUrl, body, { deadline: deadline - margin / 5 }),
+    }),
+    manifest: emptyManifest(ticket, new Date(started)),
+  };
+  try {
+    const outcome = await captureJvm(capture);
+    await capture.progress.settle();
+    return await conclude(capture, outcome);
+  } finally {
+    clearTimeout(stopTimer);
+  }
+}
+
+function emptyManifest(ticket: Ticket, startTime: Date): Manifest {
+  return {
+    schemaVersion: 1,
+    captureId: ticket.captureId,
+    fencingToken: ticket.fencingToken,
+    rung: ticket.rung,
+    agentVersion,
+    times: { startTime: startTime.toISOString(), endTime: startTime.toISOString() },
+    evidence: [],
+    faults: [],
+  };
+}
+
+async function captureJvm(capture: Capture): Promise<HeapDumpOutcome | undefined> {
+  const { manifest, procRoot, ticket, log } = capture;
+  let attached: AttachedJvm | undefined;
+  try {
+    const jvm = await findJvm(procRoot, { rung: ticket.rung, ...ticket.target });
+    manifest.times.jvmFoundTime = new Date().toISOString();
+    manifest.jvm = { pid: jvm.pid };
+    attached = await attachTo(capture, jvm);
+    manifest.times.attachTime = new Date().toISOString();
+    const { facts, jdkMajor } = await askJvmFacts(attached, jvm.pid, capture.stop);
+    manifest.jvm = facts;
+    log.info('attached', { ...facts, uid: jvm.uid });
+    await collectAllEvidence(capture, attached);
+    return await dumpHeap(capture, attached, jvm, jdkMajor);
+  } catch (error) {
+    noteFault(capture, error);
+    return undefined;
+  } finally {
+    await attached?.close();
+  }
+}
+
+async function attachTo({ procRoot, stop }: Capture, jvm: ProcessFacts): Promise<AttachedJvm> {
+  if (await attachIsDisabled(procRoot, jvm)) {
+    throw new CaptureError(
+      'AttachDisabled',
+      `JVM ${jvm.pid} runs with -XX:+DisableAttachMechanism: only its own -XX:+HeapDumpOnOutOfMemoryError can dump it`,
+    );
+  }
+  return attach({ procRoot, jvm, timeoutSeconds: attachTimeoutSeconds, signal: stop });
+}
+
+async function collectAllEvidence(capture: Capture, attached: AttachedJvm): Promise<void> {
+  const { ticket, manifest, progress, log, stop, partsDeadline } = capture;
+  for (const order of ticket.evidence) {
+    progress.update({ step: order.artifact, ...(manifest.jvm && { jvm: manifest.jvm }) });
+    const started = performance.now();
+    try {
+      const stored = await collectEvidence(attached, order, {
+        signal: stop,
+        put: (url, body) => putObject(url, body, { deadline: evidenceDeadline(partsDeadline) }),
+      });
+      manifest.evidence.push(stored);
+      const milliseconds = Math.round(performance.now() - started);
+      log.info('evidence stored', { artifact: stored.artifact, bytes: stored.bytes, milliseconds });
+    } catch (error) {
+      noteFault(capture, error, `${order.artifact}: `);
+    }
+  }
+}
+
+/** An outage of the bucket must not take the time that the dump needs, on whose end it may be over. */
+function evidenceDeadline(partsDeadline: number): number {
+  const now = Date.now();
+  return now + Math.min(maxEvidencePutMilliseconds, (partsDeadline - now) / 8);
+}
+
+async function dumpHeap(
+  capture: Capture,
+  attached: AttachedJvm,
+  jvm: ProcessFacts,
+  jdkMajor: number | undefined,
+): Promise<HeapDumpOutcome | undefined> {
+  const { ticket, manifest, progress, log, stop, partsDeadline, procRoot } = capture;
+  if (!ticket.heapDump) return undefined;
+  const heapUsedBytes = manifest.jvm?.heapUsedBytes;
+  const started = performance.now();
+  const outcome = await saveHeapDump({
+    ...{ ticket, order: ticket.heapDump, procRoot, jvm, attached, stop, partsDeadline, progress },
+    ...{ log, stallSeconds: capture.stallSeconds ?? 60 },
+    ...(jdkMajor !== undefined && { jdkMajor }),
+    ...(heapUsedBytes !== undefined && { heapUsedBytes }),
+    onTime: (step) => {
+      manifest.times[step] = new Date().toISOString();
+    },
+  });
+  if (outcome.fault) noteFault(capture, outcome.fault);
+  if (outcome.dump) {
+    manifest.dump = outcome.dump;
+    const { rawBytes, compressedBytes, parts, endRecord } = outcome.dump;
+    const seconds = (performance.now() - started) / 1_000;
+    log.info('dump stored', {
+      ...{ rawBytes, compressedBytes, partCount: parts.length, endRecord },
+      rawBytesPerSecond: Math.round(rawBytes / seconds),
+    });
+  }
+  return outcome;
+}
+
+function noteFault({ manifest, log }: Capture, error: unknown, prefix = ''): void {
+  const code = error instanceof CaptureError ? error.code : 'DumpFailed';
+  const message = withoutSecrets(`${prefix}${messageOf(error, 900)}`).slice(0, 1_000);
+  log.warn('step failed', { code, reason: message });
+  if (manifest.faults.length < 20) manifest.faults.push({ code, message });
+}
+
+/**
+ * The manifest would end the capture. Where parts of a dump lie in the bucket and the rest cannot be sent, it
+ * is left unwritten, so that sweep keeps what arrived.
+ */
+async function conclude(
+  capture: Capture,
+  outcome: HeapDumpOutcome | undefined,
+): Promise<CaptureEnd> {
+  const { manifest, ticket, log, deadline } = capture;
+  const interrupted =
+    outcome !== undefined &&
+    outcome.dump === undefined &&
+    (outcome.storedPartCount > 0 || outcome.fault.details['s3Code'] === 'NoSuchUpload');
+  if (interrupted) {
+    log.error('no manifest: the dump is left to sweep', {
+      storedPartCount: outcome.storedPartCount,
+    });
+    return 'unfinished';
+  }
+  manifest.times.endTime = new Date().toISOString();
+  try {
+    await putObject(ticket.manifestUrl, jsonBody(manifest), { deadline });
+  } catch (error) {
+    log.error('the manifest was not written', { reason: messageOf(error) });
+    return 'unfinished';
+  }
+  const end = manifest.faults.length === 0 ? 'whole' : 'faulty';
+  log.info('manifest written', { end, faultCount: manifest.faults.length });
+  return end;
+}
+
+function jsonBody(value: unknown): PutBody {
+  const bytes = Buffer.from(JSON.stringify(value));
+  return {
+    chunks: [bytes],
+    bytes: bytes.length,
+    md5: createHash('md5').update(bytes).digest(),
+  };
+}

@@ -1,0 +1,131 @@
+import { constants } from 'node:fs';
+import { access, lstat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CaptureError } from '../errors.ts';
+import { inside, openDirectoryInside, systemCode } from './container-path.ts';
+import type { ProcessFacts } from './process-facts.ts';
+import { maxSegmentCount } from './segment-files.ts';
+
+/** f_type of file systems whose pages are memory and count to the container's limit. Source: statfs(2). */
+const memoryFileSystems = new Map([
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+  [0x958458f6, 'hugetlbfs'],
+]);
+
+/** Where the JVM is to write its dump. Its directory stays open, so that the files can be removed after the JVM. */
+export interface DumpPlace {
+  readonly fileName: string;
+  /** In the JVM's own view. */
+  readonly jvmPath: string;
+  readonly directory: FileHandle;
+  /** Removes the dump and its segments, as far as they are there. Returns how many files were removed. */
+  remove(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface DumpPlaceRequest {
+  readonly procRoot: string;
+  readonly jvm: ProcessFacts;
+  /** In the container's view, best first. */
+  readonly directories: readonly string[];
+  readonly fileName: string;
+  /** Free space asked for. */
+  readonly neededBytes: number;
+}
+
+/**
+ * The first directory that exists, is on a disk, may be written by the JVM's user, and has room.
+ * Access is judged by mode bits; access control lists and security modules can still refuse, which then
+ * shows as a failed dump.
+ * @throws CaptureError DumpPlaceUnavailable: names each directory and what speaks against it.
+ */
+export async function findDumpPlace(request: DumpPlaceRequest): Promise<DumpPlace> {
+  const refusals: string[] = [];
+  for (const path of request.directories) {
+    const checked = await check(request, path);
+    if (typeof checked === 'object') return checked;
+    refusals.push(`${path}: ${checked}`);
+  }
+  throw new CaptureError(
+    'DumpPlaceUnavailable',
+    `no directory of the container can take a dump of ${request.neededBytes} bytes: ${refusals.join('; ')}`,
+  );
+}
+
+async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace | string> {
+  const { procRoot, jvm, fileName, neededBytes } = request;
+  let directory: FileHandle | undefined;
+  try {
+    directory = await openDirectoryInside(join(procRoot, String(jvm.pid), 'root'), path);
+    const refusal = await refusalOf(directory, jvm, fileName, neededBytes);
+    if (refusal !== undefined) {
+      await directory.close();
+      return refusal;
+    }
+    return placeIn(directory, path, fileName);
+  } catch (error) {
+    await directory?.close();
+    return refusalWords(systemCode(error));
+  }
+}
+
+async function refusalOf(
+  directory: FileHandle,
+  jvm: ProcessFacts,
+  fileName: string,
+  neededBytes: number,
+): Promise<string | undefined> {
+  const { type, bavail, bsize } = await statfs(inside(directory, '.'));
+  const memoryBacked = memoryFileSystems.get(type);
+  if (memoryBacked !== undefined) {
+    return `is on ${memoryBacked}, which counts to the container's memory`;
+  }
+  const { mode, uid, gid } = await directory.stat();
+  if (!mayWrite(jvm, { mode, uid, gid })) {
+    const octal = (mode & 0o7777).toString(8);
+    return `uid ${jvm.uid} may not write to it (mode ${octal}, owner ${uid}:${gid})`;
+  }
+  await access(inside(directory, '.'), constants.W_OK);
+  const freeBytes = bavail * bsize;
+  if (freeBytes < neededBytes) return `has ${freeBytes} bytes free`;
+  const present = await lstat(inside(directory, fileName)).catch(() => undefined);
+  return present && `holds ${fileName} already`;
+}
+
+function mayWrite(
+  jvm: ProcessFacts,
+  { mode, uid, gid }: { mode: number; uid: number; gid: number },
+): boolean {
+  if (jvm.uid === 0) return true;
+  if (jvm.uid === uid) return (mode & 0o300) === 0o300;
+  if (jvm.gid === gid || jvm.groups.includes(gid)) return (mode & 0o030) === 0o030;
+  return (mode & 0o003) === 0o003;
+}
+
+function refusalWords(code: string | undefined): string {
+  if (code === 'ENOENT') return 'does not exist';
+  if (code === 'ENOTDIR') return 'is not a directory';
+  if (code === 'EROFS') return 'is read-only';
+  return `cannot be used (${code ?? 'unknown'})`;
+}
+
+function placeIn(directory: FileHandle, path: string, fileName: string): DumpPlace {
+  return {
+    fileName,
+    jvmPath: path.endsWith('/') ? `${path}${fileName}` : `${path}/${fileName}`,
+    directory,
+    remove: async () => {
+      const segments = Array.from({ length: maxSegmentCount }, (_, n) => `${fileName}.p${n}`);
+      const names = [fileName, ...segments];
+      const removals = names.map((name) =>
+        unlink(inside(directory, name)).then(
+          () => 1,
+          () => 0,
+        ),
+      );
+      return (await Promise.all(removals)).reduce((sum: number, one) => sum + one, 0);
+    },
+    close: () => directory.close(),
+  };
+}

@@ -1,0 +1,158 @@
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import { endRecord } from '../hprof/end-record.ts';
+import type { IdentifierByteSize } from '../hprof/records.ts';
+import { BlockCutter, type OpenRecord, type RawBlock } from './block-cutter.ts';
+
+/** Two blocks are compressed while a third is filled; each holds its buffer until its frame was taken. */
+const bufferCount = 3;
+const zstdParams = {
+  [constants.ZSTD_c_compressionLevel]: 1,
+  [constants.ZSTD_c_checksumFlag]: 1,
+};
+const compress = promisify(zstdCompress);
+
+/** Takes frames in the order of the stream. A pending promise holds the reader back. */
+export interface FrameSink {
+  add(frame: Uint8Array, open?: OpenRecord): Promise<void>;
+}
+
+export interface StreamEnd {
+  /** With zeros and the end record. */
+  readonly rawBytes: number;
+  readonly recordCount: number;
+  readonly identifierByteSize?: IdentifierByteSize;
+  /** The JVM wrote the end record itself. */
+  readonly endRecord: boolean;
+  readonly appendedBytes: number;
+  readonly endFrame: Uint8Array;
+}
+
+/**
+ * Turns dump bytes into independent zstd frames: level 1, with checksums, two at a time, in order. Holds
+ * at most three blocks and their frames, whatever the sink's pace.
+ */
+export class FrameStream {
+  readonly #blockBytes: number;
+  readonly #sink: FrameSink;
+  readonly #cutter: BlockCutter;
+  readonly #free: Uint8Array[] = [];
+  #bufferCount = 1;
+  #wake: (() => void) | undefined;
+  #tail: Promise<void> = Promise.resolve();
+  #failure: { error: unknown } | undefined;
+  #rawBytes = 0;
+  #filledBytes = 0;
+
+  constructor(blockBytes: number, sink: FrameSink) {
+    this.#blockBytes = blockBytes;
+    this.#sink = sink;
+    this.#cutter = new BlockCutter(Buffer.allocUnsafeSlow(blockBytes));
+  }
+
+  get ended(): boolean {
+    return this.#cutter.ended;
+  }
+
+  get firstSegmentOffset(): number | undefined {
+    return this.#cutter.firstSegmentOffset;
+  }
+
+  /** Whole records so far. */
+  get recordCount(): number {
+    return this.#cutter.recordCount;
+  }
+
+  /** Raw bytes that went to the compressor so far. */
+  get rawBytes(): number {
+    return this.#rawBytes;
+  }
+
+  /** Where to put the next bytes; never empty. @throws what the sink threw. */
+  async space(): Promise<Uint8Array> {
+    if (this.#cutter.full) {
+      const next = await this.#takeBuffer();
+      this.#dispatch(this.#cutter.cut(next));
+    }
+    this.#throwFailure();
+    return this.#cutter.space();
+  }
+
+  /** @throws CaptureError InvalidHprof: the bytes broke the record chain; only finish() makes sense then. */
+  filled(bytes: number): void {
+    this.#cutter.filled(bytes);
+  }
+
+  /** Makes the stream end on a boundary, and takes up a segment file of JDK ≥ 22. */
+  async continueWithSegment(): Promise<void> {
+    await this.#closeRecord();
+    this.#cutter.continueWithSegment();
+  }
+
+  /** Sends what is left, up to the last whole record, and makes the end frame, which the caller sends. */
+  async finish(): Promise<StreamEnd> {
+    const endedByJvm = this.#cutter.ended;
+    await this.#closeRecord();
+    const { identifierByteSize } = this.#cutter;
+    const recordCount = this.#cutter.recordCount + (endedByJvm ? 0 : 1);
+    if (this.#cutter.space().length < this.#blockBytes) {
+      this.#dispatch(this.#cutter.cut(Buffer.alloc(0)));
+    }
+    await this.#tail;
+    this.#throwFailure();
+    return {
+      rawBytes: this.#rawBytes + endRecord.length,
+      recordCount,
+      ...(identifierByteSize !== undefined && { identifierByteSize }),
+      endRecord: endedByJvm,
+      appendedBytes: this.#filledBytes + (endedByJvm ? 0 : endRecord.length),
+      endFrame: await compress(endRecord, { params: zstdParams }),
+    };
+  }
+
+  async #closeRecord(): Promise<void> {
+    while (this.#cutter.bytesToFill > 0) {
+      const space = await this.space();
+      const zeros = space.subarray(0, this.#cutter.bytesToFill).fill(0);
+      this.#cutter.filled(zeros.length);
+      this.#filledBytes += zeros.length;
+    }
+    this.#cutter.truncate();
+  }
+
+  async #takeBuffer(): Promise<Uint8Array> {
+    for (;;) {
+      this.#throwFailure();
+      const free = this.#free.pop();
+      if (free) return free;
+      if (this.#bufferCount < bufferCount) {
+        this.#bufferCount += 1;
+        return Buffer.allocUnsafeSlow(this.#blockBytes);
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  #dispatch(block: RawBlock): void {
+    this.#rawBytes += block.bytes.length;
+    // One output chunk as large as the worst case: touched only as far as the frame reaches, never copied.
+    const chunkSize = block.bytes.length + (block.bytes.length >>> 7) + 1_024;
+    const frame = compress(block.bytes, { params: zstdParams, chunkSize });
+    frame.catch(() => undefined);
+    const before = this.#tail;
+    this.#tail = (async () => {
+      try {
+        await before;
+        if (this.#failure === undefined) await this.#sink.add(await frame, block.open);
+      } catch (error) {
+        this.#failure ??= { error };
+      }
+      this.#free.push(block.buffer);
+      this.#wake?.();
+    })();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}

@@ -1,0 +1,212 @@
+import type { Manifest } from '../capture/manifest.ts';
+import type { Ticket } from '../capture/ticket.ts';
+import { CaptureError } from '../errors.ts';
+import { firstParallelDumpMajor, heapDumpCommand } from '../jvm/diagnostic-commands.ts';
+import type { Logger } from '../log.ts';
+import type { AttachedJvm } from './attach.ts';
+import { findDumpPlace, type DumpPlace } from './dump-place.ts';
+import { followDump, type FollowEnd } from './follow.ts';
+import { FrameStream } from './frame-stream.ts';
+import { PartWriter } from './part-writer.ts';
+import { stillRuns, type ProcessFacts } from './process-facts.ts';
+import type { ProgressReporter } from './progress.ts';
+import { putObject } from './put-object.ts';
+
+type DumpResult = NonNullable<Manifest['dump']>;
+
+export interface HeapDumpOptions {
+  readonly ticket: Ticket;
+  readonly order: NonNullable<Ticket['heapDump']>;
+  readonly procRoot: string;
+  readonly jvm: ProcessFacts;
+  readonly attached: AttachedJvm;
+  readonly jdkMajor?: number;
+  readonly heapUsedBytes?: number;
+  /** Aborted, with the reason, when the following has to end so that the rest fits before the deadline. */
+  readonly stop: AbortSignal;
+  /** Milliseconds since 1970: parts that are not stored by then are given up. */
+  readonly partsDeadline: number;
+  readonly stallSeconds: number;
+  readonly progress: ProgressReporter;
+  readonly log: Logger;
+  readonly onTime: (
+    step: 'dumpStartTime' | 'firstByteTime' | 'lastByteTime' | 'durableTime',
+  ) => void;
+}
+
+/** `dump` is stored whole, perhaps with a fault; or not, and then `storedPartCount` parts lie there without it. */
+export type HeapDumpOutcome =
+  | { readonly dump: DumpResult; readonly fault?: CaptureError }
+  | {
+      readonly dump?: undefined;
+      readonly fault: CaptureError;
+      readonly storedPartCount: number;
+    };
+
+/**
+ * Lets the JVM write a dump into a checked place, and stores it while it grows. Whatever the JVM got to write
+ * is made parseable and stored. The JVM's files are removed in the end, also when the JVM is gone.
+ */
+export async function saveHeapDump(options: HeapDumpOptions): Promise<HeapDumpOutcome> {
+  let place: DumpPlace;
+  try {
+    place = await findPlace(options);
+  } catch (error) {
+    if (error instanceof CaptureError) return { fault: error, storedPartCount: 0 };
+    throw error;
+  }
+  try {
+    return await dumpInto(place, options);
+  } finally {
+    const removedCount = await place.remove();
+    options.log.info('dump files removed', { removedCount });
+    await place.close();
+  }
+}
+
+function findPlace(options: HeapDumpOptions): Promise<DumpPlace> {
+  const { order, ticket, procRoot, jvm, jdkMajor, heapUsedBytes } = options;
+  return findDumpPlace({
+    procRoot,
+    jvm,
+    directories: order.directories,
+    fileName: `heapcatch-${ticket.captureId}-${ticket.fencingToken}.hprof`,
+    neededBytes: neededBytes(order.expectedBytes, { heapUsedBytes, jdkMajor }),
+  });
+}
+
+/**
+ * Free space to ask for: 1.4 times the used heap and 64 MiB, where the JVM told it and it is less than the
+ * estimate. JDK ≥ 22 needs twice that, since it copies its segments into the base before it removes them.
+ */
+export function neededBytes(
+  expectedBytes: number,
+  jvm: { heapUsedBytes: number | undefined; jdkMajor: number | undefined },
+): number {
+  const byHeap =
+    jvm.heapUsedBytes === undefined
+      ? Infinity
+      : Math.ceil(jvm.heapUsedBytes * 1.4) + 64 * 1024 * 1024;
+  const copies = (jvm.jdkMajor ?? 0) >= firstParallelDumpMajor ? 2 : 1;
+  return Math.min(expectedBytes, byHeap) * copies;
+}
+
+async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<HeapDumpOutcome> {
+  const parts = createPartWriter(options, () => report());
+  const stream = new FrameStream(options.order.blockBytes, parts);
+  const report = (): void =>
+    options.progress.update({
+      step: 'heapDump',
+      rawBytes: stream.rawBytes,
+      compressedBytes: parts.compressedBytes,
+      sentBytes: parts.storedBytes,
+      sentPartCount: parts.storedPartCount,
+    });
+  try {
+    const end = await follow(place, stream, parts, options, report);
+    options.onTime('lastByteTime');
+    if (stream.recordCount === 0) {
+      const fault = end.fault ?? new CaptureError('DumpFailed', 'the dump file is empty');
+      return { fault, storedPartCount: 0 };
+    }
+    const { endFrame, ...streamEnd } = await stream.finish();
+    const stored = await parts.finish(endFrame);
+    options.onTime('durableTime');
+    return {
+      dump: {
+        codec: 'zstd',
+        ...streamEnd,
+        ...stored,
+        parts: [...stored.parts],
+        endFrameBytes: endFrame.length,
+      },
+      ...(end.fault && { fault: end.fault }),
+    };
+  } catch (error) {
+    if (!(error instanceof CaptureError)) throw error;
+    await parts.settle();
+    return { fault: error, storedPartCount: parts.storedPartCount };
+  }
+}
+
+async function follow(
+  place: DumpPlace,
+  stream: FrameStream,
+  parts: PartWriter,
+  options: HeapDumpOptions,
+  report: () => void,
+): Promise<FollowEnd> {
+  const { attached, jdkMajor, stop, jvm, procRoot, log, onTime } = options;
+  const command = heapDumpCommand(place.jvmPath, { jdkMajor: jdkMajor ?? 0 });
+  const given = new AbortController();
+  const signal = AbortSignal.any([stop, given.signal]);
+  const timeoutSeconds = Math.max(1, Math.ceil((options.partsDeadline - Date.now()) / 1_000));
+  onTime('dumpStartTime');
+  const reply = attached.run(command, { timeoutSeconds, signal, maxBytes: 4_096 });
+  let seenBytes = 0;
+  try {
+    const end = await followDump({
+      directory: place.directory,
+      fileName: place.fileName,
+      jvmUid: jvm.uid,
+      stream,
+      segmented: jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor,
+      reply,
+      jvmRuns: () => stillRuns(procRoot, jvm),
+      stopReason: () => stopReason(stop, parts, options.order.partUrls.length),
+      stallSeconds: options.stallSeconds,
+      onBytes: (bytes) => {
+        if (seenBytes === 0) {
+          onTime('firstByteTime');
+          log.info('dump begun');
+        }
+        seenBytes += bytes;
+        report();
+      },
+    });
+    log.info('dump followed', { whole: end.whole, fileBytes: seenBytes, fault: end.fault });
+    return end;
+  } finally {
+    given.abort(new CaptureError('DumpFailed', 'the dump is not followed any more'));
+  }
+}
+
+function stopReason(
+  stop: AbortSignal,
+  parts: PartWriter,
+  partCount: number,
+): CaptureError | undefined {
+  if (stop.aborted) return stop.reason as CaptureError;
+  if (!parts.exhausted) return undefined;
+  return new CaptureError(
+    'UploadFailed',
+    `the dump is larger than the ticket's ${partCount} parts; the rest was not sent`,
+  );
+}
+
+function createPartWriter(options: HeapDumpOptions, onStored: () => void): PartWriter {
+  const { order, progress, log, partsDeadline } = options;
+  return new PartWriter({
+    partBytes: order.partBytes,
+    maxPartCount: order.partUrls.length,
+    announceOpenPart: (partNumber, remainingBytes) =>
+      progress.announceOpenPart(partNumber, remainingBytes),
+    announceFinalPart: (partNumber) => progress.announceFinalPart(partNumber),
+    putPart: (partNumber, body) => {
+      const url = order.partUrls[partNumber - 1];
+      if (url === undefined) {
+        throw new CaptureError('UploadFailed', `the ticket has no URL for part ${partNumber}`);
+      }
+      return putObject(url, body, {
+        deadline: partsDeadline,
+        onRetry: (attempt, reason) =>
+          log.warn('part upload failed, trying again', { partNumber, attempt, reason }),
+      });
+    },
+    onStored: ({ partNumber, bytes }) => {
+      progress.partStored(partNumber);
+      log.debug('part stored', { partNumber, bytes });
+      onStored();
+    },
+  });
+}

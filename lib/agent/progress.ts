@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import type { Progress } from '../capture/manifest.ts';
+import type { PutBody } from './put-object.ts';
+
+const reportPeriodMilliseconds = 1_000;
+
+export interface ProgressOptions {
+  readonly captureId: string;
+  readonly fencingToken: number;
+  /** Puts the progress object; tries again by itself until the capture's deadline. */
+  readonly put: (body: PutBody) => Promise<unknown>;
+  readonly now?: () => number;
+}
+
+type Changes = Partial<
+  Omit<Progress, 'schemaVersion' | 'captureId' | 'fencingToken' | 'openParts'>
+>;
+
+/**
+ * The running account of a capture. Puts go out one after the other, so that an older one never overwrites
+ * a newer one. An open part stays announced until a part after it is stored without a gap: as long as
+ * it could be the last that arrived, its record may have to be filled up.
+ */
+export class ProgressReporter {
+  readonly #options: ProgressOptions;
+  readonly #now: () => number;
+  readonly #openParts = new Map<number, number>();
+  readonly #storedParts = new Set<number>();
+  #storedWithoutGap = 0;
+  #state: Changes = {};
+  #lastPut = -Infinity;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(options: ProgressOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Notes the changes, and puts them unless a put went out within the last second. A failed put is let go. */
+  update(changes: Changes): void {
+    this.#state = { ...this.#state, ...changes };
+    if (this.#now() - this.#lastPut < reportPeriodMilliseconds || this.#next) return;
+    this.#put().catch(() => undefined);
+  }
+
+  /** Resolves when the announcement is durable. @throws what the put threw. */
+  async announceOpenPart(partNumber: number, remainingBytes: number): Promise<void> {
+    this.#openParts.set(partNumber, remainingBytes);
+    await this.#put();
+  }
+
+  /** As announceOpenPart: for the part that holds the end record. */
+  async announceFinalPart(partNumber: number): Promise<void> {
+    this.#state = { ...this.#state, finalPartNumber: partNumber };
+    await this.#put();
+  }
+
+  partStored(partNumber: number): void {
+    this.#storedParts.add(partNumber);
+    while (this.#storedParts.delete(this.#storedWithoutGap + 1)) this.#storedWithoutGap += 1;
+    for (const open of this.#openParts.keys()) {
+      if (open < this.#storedWithoutGap) this.#openParts.delete(open);
+    }
+  }
+
+  /** Waits for puts that are under way; their failure is let go. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#running, this.#next]);
+  }
+
+  /** One put runs, at most one waits; whoever comes while one waits shares it, since it reads the state late. */
+  #put(): Promise<void> {
+    if (this.#next) return this.#next;
+    if (this.#running === undefined) return this.#start();
+    this.#next = this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.#start();
+      });
+    return this.#next;
+  }
+
+  #start(): Promise<void> {
+    this.#lastPut = this.#now();
+    const bytes = Buffer.from(JSON.stringify(this.#document()));
+    const md5 = createHash('md5').update(bytes).digest();
+    this.#running = this.#options
+      .put({ chunks: [bytes], bytes: bytes.length, md5 })
+      .then(() => undefined)
+      .finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  #document(): Progress {
+    const { captureId, fencingToken } = this.#options;
+    return {
+      schemaVersion: 1,
+      captureId,
+      fencingToken,
+      time: new Date(this.#now()).toISOString(),
+      step: 'heapInfo',
+      rawBytes: 0,
+      compressedBytes: 0,
+      sentBytes: 0,
+      sentPartCount: 0,
+      ...this.#state,
+      openParts: [...this.#openParts].map(([partNumber, remainingBytes]) => ({
+        partNumber,
+        remainingBytes,
+      })),
+    };
+  }
+}

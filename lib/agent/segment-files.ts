@@ -1,0 +1,119 @@
+import type { FileHandle } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
+import { inside, openRegularFile, systemCode } from './container-path.ts';
+
+interface Segment {
+  file: FileHandle | undefined;
+  bytes: number;
+}
+
+/** How far ahead of the last known segment to look: threads do not create theirs in order. */
+const lookAheadCount = 4;
+const watchMilliseconds = 10;
+/** One for each dump thread of the JVM, and one that all share. */
+export const maxSegmentCount = 64;
+
+/**
+ * The files `d.hprof.p0` … of JDK ≥ 22, opened as soon as they appear: the JVM removes them while it merges,
+ * and the kubelet removes everything when the container is gone, but what is open stays readable.
+ */
+export class SegmentFiles {
+  readonly #directory: FileHandle;
+  readonly #baseName: string;
+  readonly #segments: (Segment | undefined)[] = [];
+  #stopped = false;
+  #watching: Promise<void> | undefined;
+
+  constructor(directory: FileHandle, baseName: string) {
+    this.#directory = directory;
+    this.#baseName = baseName;
+  }
+
+  get count(): number {
+    return this.#segments.length;
+  }
+
+  /** Sizes of p0, p1, …, up to the first that was never seen. */
+  get bytes(): readonly number[] {
+    const gap = this.#segments.findIndex((segment) => segment === undefined);
+    const known = gap === -1 ? this.#segments : this.#segments.slice(0, gap);
+    return known.map((segment) => segment?.bytes ?? 0);
+  }
+
+  /** Bytes in all of them; grows as long as the JVM writes. */
+  get totalBytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + (segment?.bytes ?? 0), 0);
+  }
+
+  /**
+   * Looks again and again until stop() or close(), whatever the reader waits for meanwhile: a segment of a dump
+   * that fails lives for some milliseconds.
+   */
+  watch(): void {
+    this.#watching = (async () => {
+      while (!this.#stopped) {
+        // What cannot be opened now is tried again, and at stop() it is a fault.
+        await this.#look().catch(() => undefined);
+        await wait(watchMilliseconds);
+      }
+    })();
+  }
+
+  /** Looks a last time: what is there now counts. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#watching;
+    await this.#look();
+  }
+
+  /** Closes the segments whose last byte the base held before `baseBytes`, so that their space is freed. */
+  async releaseMerged(mergeStart: number, baseBytes: number): Promise<void> {
+    let mergedEnd = mergeStart;
+    for (const segment of this.#segments) {
+      if (segment === undefined) return;
+      // The merge has begun, so this size is the last one.
+      if (segment.file) segment.bytes = (await segment.file.stat()).size;
+      mergedEnd += segment.bytes;
+      if (mergedEnd > baseBytes) return;
+      await segment.file?.close();
+      segment.file = undefined;
+    }
+  }
+
+  /** Reads up to a buffer's length; 0 at the end of the file, or of a segment that is not held any more. */
+  async read(index: number, target: Uint8Array, position: number): Promise<number> {
+    const file = this.#segments[index]?.file;
+    if (file === undefined) return 0;
+    return (await file.read(target, 0, target.length, position)).bytesRead;
+  }
+
+  async close(): Promise<void> {
+    this.#stopped = true;
+    await this.#watching;
+    for (const segment of this.#segments) await segment?.file?.close();
+    this.#segments.length = 0;
+  }
+
+  /** Opens what is new and takes the sizes. */
+  async #look(): Promise<void> {
+    const end = Math.min(this.#segments.length + lookAheadCount, maxSegmentCount);
+    for (let index = 0; index < end; index += 1) {
+      const segment = this.#segments[index] ?? (await this.#open(index));
+      if (segment?.file) segment.bytes = (await segment.file.stat()).size;
+    }
+  }
+
+  async #open(index: number): Promise<Segment | undefined> {
+    try {
+      const { file } = await openRegularFile(
+        inside(this.#directory, `${this.#baseName}.p${index}`),
+      );
+      const segment = { file, bytes: 0 };
+      this.#segments[index] = segment;
+      return segment;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+}

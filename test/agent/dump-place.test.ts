@@ -1,0 +1,139 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { findDumpPlace } from '../../lib/agent/dump-place.ts';
+import { neededBytes } from '../../lib/agent/heap-dump.ts';
+import type { ProcessFacts } from '../../lib/agent/process-facts.ts';
+import { ProcFolder } from './proc-folder.ts';
+
+const MiB = 1024 * 1024;
+const fileName = 'heapcatch-abc-1.hprof';
+let proc: ProcFolder;
+let root: string;
+let jvm: ProcessFacts;
+
+beforeEach(() => {
+  proc = new ProcFolder();
+  root = join(proc.add({ pid: 10 }), 'root');
+  const uid = process.getuid!();
+  const gid = process.getgid!();
+  jvm = {
+    ...{ pid: 10, namespacePid: 1, parentPid: 0, uid, gid },
+    ...{ groups: [], catchesQuit: true },
+  };
+});
+afterEach(() => proc.remove());
+
+function find(directories: string[], bytes = MiB, process = jvm) {
+  return findDumpPlace({
+    procRoot: proc.path,
+    jvm: process,
+    directories,
+    fileName,
+    neededBytes: bytes,
+  });
+}
+
+describe('findDumpPlace', () => {
+  it('takes the first directory that fits, and removes the dump and its segments through it', async () => {
+    mkdirSync(join(root, 'data'));
+
+    const place = await find(['/missing', '/data', '/tmp']);
+    for (const name of [fileName, `${fileName}.p0`, `${fileName}.p7`, 'of-somebody-else']) {
+      writeFileSync(join(root, 'data', name), '');
+    }
+
+    expect(place.jvmPath).toBe(`/data/${fileName}`);
+    expect(await place.remove()).toBe(3);
+    await place.close();
+    expect(existsSync(join(root, 'data', fileName))).toBe(false);
+    expect(existsSync(join(root, 'data/of-somebody-else'))).toBe(true);
+  });
+
+  it('refuses a directory in memory, which would count to the limit of the container', async () => {
+    symlinkSync('/dev/shm', join(proc.path, 'memory'));
+    const memory = join(proc.path, 'memory-root');
+    symlinkSync('/dev', memory);
+    rmSync(root, { recursive: true });
+    symlinkSync(memory, root);
+
+    await expect(find(['/shm'])).rejects.toMatchObject({
+      code: 'DumpPlaceUnavailable',
+      message: expect.stringContaining('/shm: is on tmpfs'),
+    });
+  });
+
+  it('refuses a disk that is too full, with the numbers', async () => {
+    await expect(find(['/tmp'], 2 ** 52)).rejects.toMatchObject({
+      code: 'DumpPlaceUnavailable',
+      message: expect.stringMatching(
+        /dump of 4503599627370496 bytes: \/tmp: has [1-9]\d+ bytes free/,
+      ),
+    });
+  });
+
+  it('refuses a directory that holds the file already: the JVM overwrites none', async () => {
+    writeFileSync(join(root, 'tmp', fileName), '');
+
+    await expect(find(['/tmp'])).rejects.toMatchObject({
+      message: expect.stringContaining(`holds ${fileName} already`),
+    });
+  });
+
+  it.each([
+    ['the owner', 0o500, {}, true],
+    ['the group', 0o550, { uid: 4_001 }, true],
+    ['a supplementary group', 0o550, { uid: 4_001, gid: 4_002, groups: [0] }, true],
+    ['others', 0o777, { uid: 4_001, gid: 4_002 }, false],
+    ['others without the right', 0o775, { uid: 4_001, gid: 4_002 }, true],
+  ])('judges the mode bits for %s', async (_who, mode, ids, refused) => {
+    const path = join(root, 'data');
+    mkdirSync(path);
+    const owned = process.getuid!() === 0 ? { uid: 4_000, gid: 0 } : jvm;
+    if (process.getuid!() === 0) chownSync(path, owned.uid, owned.gid);
+    chmodSync(path, mode);
+
+    const finding = find(['/data'], MiB, { ...jvm, ...owned, ...ids });
+
+    if (refused) {
+      await expect(finding).rejects.toMatchObject({
+        message: expect.stringContaining('may not write to it'),
+      });
+    } else {
+      await (await finding).close();
+    }
+    chmodSync(path, 0o700);
+  });
+
+  it('names every directory and what speaks against it', async () => {
+    writeFileSync(join(root, 'file'), '');
+
+    await expect(find(['/missing', '/file'])).rejects.toMatchObject({
+      message: expect.stringContaining('/missing: does not exist; /file: is not a directory'),
+    });
+  });
+});
+
+describe('neededBytes', () => {
+  it('is the estimate, or what the used heap asks for where that is less', () => {
+    const unknown = { heapUsedBytes: undefined, jdkMajor: undefined };
+    expect(neededBytes(500 * MiB, unknown)).toBe(500 * MiB);
+    expect(neededBytes(500 * MiB, { heapUsedBytes: 100 * MiB, jdkMajor: 17 })).toBe(204 * MiB);
+    expect(neededBytes(150 * MiB, { heapUsedBytes: 100 * MiB, jdkMajor: 17 })).toBe(150 * MiB);
+  });
+
+  it('is twice that from JDK 22 on, and safe beyond 2^31', () => {
+    expect(neededBytes(150 * MiB, { heapUsedBytes: 100 * MiB, jdkMajor: 25 })).toBe(300 * MiB);
+    expect(neededBytes(2 ** 40, { heapUsedBytes: 2 ** 36, jdkMajor: 22 })).toBe(
+      2 * (Math.ceil(2 ** 36 * 1.4) + 64 * MiB),
+    );
+  });
+});

@@ -1,0 +1,85 @@
+import { describe, expect, it } from '@jest/globals';
+import { ProgressReporter } from '../../lib/agent/progress.ts';
+import { progressSchema, type Progress } from '../../lib/capture/manifest.ts';
+import { captureId } from './tickets.ts';
+
+function reporter(put?: () => Promise<unknown>) {
+  const documents: Progress[] = [];
+  const clock = { now: 1_700_000_000_000 };
+  const progress = new ProgressReporter({
+    captureId,
+    fencingToken: 3,
+    now: () => clock.now,
+    put: async (body) => {
+      const json: unknown = JSON.parse(Buffer.concat(body.chunks).toString());
+      documents.push(progressSchema.parse(json));
+      await put?.();
+    },
+  });
+  return { documents, clock, progress };
+}
+
+describe('ProgressReporter', () => {
+  it('puts at most once a second, and then the latest numbers', async () => {
+    const { documents, clock, progress } = reporter();
+
+    progress.update({ step: 'threads' });
+    progress.update({ step: 'heapDump', rawBytes: 5 });
+    await progress.settle();
+    clock.now += 1_000;
+    progress.update({ sentBytes: 3 });
+    await progress.settle();
+
+    expect(documents.map(({ step }) => step)).toEqual(['threads', 'heapDump']);
+    expect(documents[1]).toMatchObject({ rawBytes: 5, sentBytes: 3, fencingToken: 3 });
+  });
+
+  it('announces an open part at once, whatever the time', async () => {
+    const { documents, progress } = reporter();
+
+    progress.update({ step: 'heapDump' });
+    await progress.announceOpenPart(7, 1_234);
+
+    expect(documents.at(-1)?.openParts).toEqual([{ partNumber: 7, remainingBytes: 1_234 }]);
+  });
+
+  it('keeps a part announced until one after it is stored without a gap', async () => {
+    const { documents, progress } = reporter();
+    const announced = async (partNumber: number): Promise<number[] | undefined> => {
+      await progress.announceOpenPart(partNumber, 1);
+      return documents.at(-1)?.openParts.map((open) => open.partNumber);
+    };
+    await progress.announceOpenPart(1, 10);
+
+    progress.partStored(1);
+    expect(await announced(2)).toEqual([1, 2]);
+    progress.partStored(3);
+    expect(await announced(4)).toEqual([1, 2, 4]);
+    progress.partStored(2);
+    expect(await announced(5)).toEqual([4, 5]);
+  });
+
+  it('never lets an older account overwrite a newer one: puts go out one after the other', async () => {
+    let running = 0;
+    let most = 0;
+    const { documents, progress } = reporter(async () => {
+      most = Math.max(most, (running += 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      running -= 1;
+    });
+
+    await Promise.all([1, 2, 3].map((part) => progress.announceOpenPart(part, part)));
+
+    expect(most).toBe(1);
+    expect(documents.at(-1)?.openParts.map((open) => open.partNumber)).toEqual([1, 2, 3]);
+  });
+
+  it('lets a failed report go, but not a failed announcement', async () => {
+    const { progress } = reporter(() => Promise.reject(new Error('503')));
+
+    progress.update({ step: 'heapDump' });
+    await progress.settle();
+
+    await expect(progress.announceOpenPart(1, 1)).rejects.toThrow('503');
+  });
+});

@@ -1,0 +1,302 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
+import { manifestSchema, type Manifest, type Progress } from '../../lib/capture/manifest.ts';
+import { minPartBytes } from '../../lib/capture/ticket.ts';
+import { startLocalObjectStore } from '../../lib/local/object-store/object-store.ts';
+import { FakeBucket, s3Error } from '../agent/fake-bucket.ts';
+import { captureId, ticketFor } from '../agent/tickets.ts';
+import { AgentLab, dumpOf, framesOf, marker, walkStored } from './agent-lab.ts';
+import { jdksUnderTest } from './jdks.ts';
+
+jest.setTimeout(120_000);
+
+let lab: AgentLab;
+let bucket: FakeBucket;
+
+beforeEach(async () => {
+  lab = new AgentLab();
+  bucket = await FakeBucket.start();
+});
+afterEach(async () => {
+  await lab.close();
+  await bucket.stop();
+});
+
+type TicketChanges = Partial<Parameters<typeof ticketFor>[1]>;
+
+function orderCapture(changes: TicketChanges = {}): Record<string, string> {
+  const ticket = ticketFor(bucket, { directories: [lab.dumps], ...changes });
+  bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
+  return { HEAPCATCH_TICKET_URL: bucket.url('/ticket') };
+}
+
+function capture(changes: TicketChanges = {}) {
+  return lab.startAgent('capture', orderCapture(changes));
+}
+
+function manifest(): Manifest {
+  return manifestSchema.parse(bucket.json('/manifest.json'));
+}
+
+function storedDump(): Buffer {
+  return Buffer.concat(bucket.parts('/dump/'));
+}
+
+/** Holds back the PUTs of a path until it is released; `asked` resolves with the first. */
+function hold(path: string): { asked: Promise<void>; release: () => void } {
+  let release: () => void = () => undefined;
+  const released = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+  const asked = new Promise<void>((resolve) => {
+    bucket.onPut = (put) => {
+      if (put.path !== path) return undefined;
+      resolve();
+      return released;
+    };
+  });
+  return { asked, release };
+}
+
+describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
+  'the agent and a JVM of JDK %s',
+  (_version, jdk) => {
+    const randomHeap = ['50', '20', marker];
+
+    it('stores the very bytes that the JVM wrote, through faults of S3, and removes its files', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: randomHeap });
+      const store = await startLocalObjectStore();
+      try {
+        const objects = createS3ObjectStore(store);
+        const uploadId = await objects.createMultipartUpload('dump.zst', 'application/zstd');
+        const put = (key: string) => objects.presignPut(key, 300);
+        const base = ticketFor(bucket, { directories: [lab.dumps] });
+        const ticket = {
+          ...base,
+          evidence: await Promise.all(
+            base.evidence.map(async ({ artifact }) => ({ artifact, putUrl: await put(artifact) })),
+          ),
+          heapDump: {
+            ...base.heapDump,
+            partUrls: await objects.presignParts('dump.zst', uploadId, 100, 300),
+          },
+          progressUrl: await put('progress'),
+          manifestUrl: await put('manifest'),
+        };
+        bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
+        const about = { method: 'PUT', keyMatch: 'dump.zst' };
+        store.faults.next({ ...about, partNumber: 1, kind: 'slow-down', times: 2 });
+        store.faults.next({ ...about, partNumber: 2, kind: 'reset' });
+        store.faults.next({ ...about, partNumber: 3, kind: 'truncate-reply' });
+        store.faults.next({ method: 'PUT', keyMatch: 'manifest', kind: 'status-503' });
+        store.faults.next({ method: 'PUT', keyMatch: 'threads', kind: 'status-503' });
+
+        const agent = lab.startAgent('capture', { HEAPCATCH_TICKET_URL: bucket.url('/ticket') });
+        await lab.dumpHas(1);
+        lab.keepDumps();
+        const { code, log } = await agent.ended;
+
+        expect([code, store.faults.pendingCount]).toEqual([0, 0]);
+        expect(log).not.toMatch(/X-Amz-|secret/);
+        expect(lab.dumpFiles()).toEqual([]);
+        const written = readFileSync(join(lab.kept, `heapcatch-${captureId}-1.hprof`));
+        const bytes = await objects.getObject('manifest', { maxBytes: 10_000_000 });
+        const result = manifestSchema.parse(JSON.parse(Buffer.from(bytes!).toString()));
+        const dump = dumpOf(result);
+        await objects.completeMultipartUpload('dump.zst', uploadId, dump.parts);
+        const stored = Buffer.from((await objects.getObject('dump.zst', { maxBytes: 2 ** 30 }))!);
+        expect(Buffer.concat([...framesOf(stored)]).equals(written)).toBe(true);
+        expect(walkStored(stored)).toMatchObject({ ended: true, found: true });
+        expect(dump).toMatchObject({
+          sha256: createHash('sha256').update(stored).digest('hex'),
+          ...{ rawBytes: written.length, compressedBytes: stored.length },
+          ...{ endRecord: true, appendedBytes: 0, recordCount: walkStored(stored).recordCount },
+        });
+        expect([...framesOf(stored.subarray(-dump.endFrameBytes))].map((f) => f.length)).toEqual([
+          9,
+        ]);
+        expect(result.evidence.map(({ artifact }) => artifact)).toEqual([
+          ...['heapInfo', 'threads', 'classHistogram'],
+        ]);
+        expect(result.jvm).toMatchObject({ jdkVersion: jdk.version });
+        const threads = await objects.getObject('threads', { maxBytes: 10_000_000 });
+        expect(Buffer.from(threads!).toString()).toContain('"main"');
+      } finally {
+        await store.close();
+      }
+    });
+
+    it('saves at least 95 % of what was written when the JVM is killed in the middle of its dump', async () => {
+      const args = ['4000000', marker, '0'];
+      const jvm = await lab.startJvm(jdk, 'HeapWitness', { args });
+
+      const agent = capture({ blockBytes: 65_536 });
+      await lab.dumpHas(1024 * 1024, jdk.major >= 22 ? '.p0' : '.hprof');
+      jvm.kill('SIGKILL');
+      lab.keepDumps();
+      const { code } = await agent.ended;
+
+      const { dump, faults } = manifest();
+      expect([code, faults.map((fault) => fault.code)]).toEqual([4, ['DumpFailed']]);
+      expect(faults[0]?.message).toContain('the JVM ended before it had finished its dump');
+      expect(walkStored(storedDump())).toMatchObject({ ended: true, bytes: dump?.rawBytes });
+      expect(dump).toMatchObject({ endRecord: false });
+      const writtenBytes = lab.dumpFiles(lab.kept).reduce((sum, file) => sum + file.bytes, 0);
+      expect(dump!.rawBytes / writtenBytes).toBeGreaterThan(0.95);
+      expect(lab.dumpFiles()).toEqual([]);
+    });
+
+    it('leaves parts behind that can be finished without reading them, when it is killed itself', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: ['12', '40', marker] });
+      const thirdStored = new Promise<void>((resolve) => {
+        bucket.onStored = (path) => {
+          if (path === '/dump/4') resolve();
+        };
+      });
+      bucket.onPut = ({ path }) => (path === '/dump/6' ? 'stall' : undefined);
+
+      const agent = capture();
+      await thirdStored;
+      agent.child.kill('SIGKILL');
+      await agent.ended;
+
+      const progress = bucket.json('/progress.json') as Progress;
+      const announced = new Map(
+        progress.openParts.map((open) => [open.partNumber, open.remainingBytes]),
+      );
+      const parts = bucket.parts('/dump/');
+      const last = walkStored(Buffer.concat(parts));
+      expect(parts.length).toBeGreaterThanOrEqual(4);
+      expect(last.openRecordRemainingBytes).toBe(announced.get(parts.length) ?? 0);
+      expect(announced.size).toBeGreaterThan(0);
+      expect(bucket.objects.has('/manifest.json')).toBe(false);
+    });
+
+    it('stops without a manifest when somebody else has finished the upload', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: randomHeap });
+      bucket.onPut = ({ path }) => (path === '/dump/3' ? s3Error(404, 'NoSuchUpload') : undefined);
+
+      const { code } = await capture().ended;
+
+      expect(code).toBe(1);
+      expect(bucket.objects.has('/manifest.json')).toBe(false);
+      expect(bucket.attempts('/dump/3')).toBe(1);
+      expect(lab.dumpFiles()).toEqual([]);
+    });
+
+    it('keeps what fits when the JVM runs out of disk', async () => {
+      const maxFileBytes = 100 * 1024 * 1024;
+      await lab.startJvm(jdk, 'RandomHeap', { args: ['150', '0', marker], maxFileBytes });
+
+      const { code } = await capture().ended;
+
+      const { dump, faults } = manifest();
+      expect([code, faults.map((fault) => fault.code)]).toEqual([4, ['DumpFailed']]);
+      expect(walkStored(storedDump())).toMatchObject({ ended: true });
+      expect(dump).toMatchObject({ endRecord: false });
+      expect(dump!.rawBytes / maxFileBytes).toBeGreaterThan(0.9);
+    });
+
+    it('seals what it has when the deadline comes before the dump is done', async () => {
+      const args = ['4000000', marker, '0'];
+      const jvm = await lab.startJvm(jdk, 'HeapWitness', { args });
+
+      const agent = capture({ blockBytes: 65_536, deadlineSeconds: 12 });
+      await lab.dumpHas(1024 * 1024);
+      jvm.kill('SIGSTOP');
+      const { code } = await agent.ended;
+
+      expect([code, manifest().faults.map((fault) => fault.code)]).toEqual([
+        4,
+        ['DeadlineExceeded'],
+      ]);
+      expect(walkStored(storedDump())).toMatchObject({ ended: true });
+      expect(manifest().dump).toMatchObject({ endRecord: false });
+    });
+
+    it('dumps although the evidence cannot be stored', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: ['1', '0', marker] });
+      bucket.onPut = ({ path }) => (path.endsWith('.txt') ? s3Error(503, 'SlowDown') : undefined);
+      const evidence = [{ artifact: 'heapInfo', putUrl: bucket.url('/heapInfo.txt') } as const];
+
+      const { code } = await capture({ deadlineSeconds: 12, change: { evidence } }).ended;
+
+      expect([code, manifest().faults.map((fault) => fault.code)]).toEqual([
+        4,
+        ['DeadlineExceeded'],
+      ]);
+      expect(walkStored(storedDump())).toMatchObject({ ended: true, found: true });
+    });
+
+    it('answers DumpPlaceUnavailable and keeps the evidence when only memory is offered', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: ['1', '0', marker] });
+
+      const { code } = await capture({ directories: ['/dev/shm', '/nowhere'] }).ended;
+
+      expect(code).toBe(4);
+      expect(manifest().faults).toMatchObject([{ code: 'DumpPlaceUnavailable' }]);
+      expect(manifest().evidence).toHaveLength(3);
+      expect(bucket.attempts('/dump/1')).toBe(0);
+    });
+
+    it('answers that a JVM with attach disabled cannot be dumped, and does it no harm', async () => {
+      const jvm = await lab.startJvm(jdk, 'RandomHeap', {
+        args: ['1', '0', marker],
+        jvmArgs: ['-XX:+DisableAttachMechanism'],
+      });
+
+      expect((await capture().ended).code).toBe(4);
+      expect(manifest().faults).toMatchObject([{ code: 'AttachDisabled' }]);
+      expect([jvm.exitCode, jvm.signalCode]).toEqual([null, null]);
+    });
+
+    it('needs no signal for a JVM with -Xrs, which SIGQUIT would end', async () => {
+      const jvm = await lab.startJvm(jdk, 'RandomHeap', {
+        args: ['1', '0', marker],
+        jvmArgs: ['-Xrs'],
+      });
+
+      expect((await capture().ended).code).toBe(0);
+      expect([jvm.exitCode, jvm.signalCode]).toEqual([null, null]);
+    });
+
+    it('is started by exec, answers at once, and lets the capture end when it is stopped', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: randomHeap });
+      const env = { HEAPCATCH_SOCKET: join(lab.folder, 'agent.sock') };
+      orderCapture({ partBytes: minPartBytes });
+      const served = lab.startAgent('serve', env);
+      await listening(env.HEAPCATCH_SOCKET);
+      const held = hold('/dump/1');
+      const line = `${JSON.stringify({ ticketUrl: bucket.url('/ticket') })}\n`;
+
+      const { code, stdout } = await lab.startAgent('start', env, line).ended;
+      await held.asked;
+      const again = await lab.startAgent('start', env, line).ended;
+      served.child.kill('SIGTERM');
+      held.release();
+
+      expect([code, JSON.parse(stdout)]).toEqual([0, { outcome: 'accepted', captureId }]);
+      expect(JSON.parse(again.stdout)).toEqual({ outcome: 'accepted', captureId });
+      expect((await served.ended).code).toBe(0);
+      expect(manifest().faults).toEqual([]);
+      expect(walkStored(storedDump())).toMatchObject({ ended: true, found: true });
+    });
+  },
+);
+
+/** Resolves when something accepts connections there. */
+async function listening(socketPath: string): Promise<void> {
+  for (;;) {
+    const accepted = await new Promise<boolean>((resolve) => {
+      const socket = connect({ path: socketPath }, () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (accepted) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
