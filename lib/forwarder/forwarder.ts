@@ -1,0 +1,158 @@
+import { setMaxListeners } from 'node:events';
+import type { Logger } from '../log.ts';
+import type { SignalBus } from '../signal/signal-bus.ts';
+import type { WatchSource } from '../signal/watch-source.ts';
+import { startHttp } from './http.ts';
+import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
+import { Observer } from './observer.ts';
+import { PodCache } from './pod-cache.ts';
+import { SignalSender } from './sender.ts';
+import { Spool } from './spool.ts';
+import type { Time } from './time.ts';
+import { watchForever } from './watcher.ts';
+
+/** A watcher from which nothing was heard for this long makes the forwarder not ready. */
+export const staleWatchSeconds = 300;
+export const flushDeadlineSeconds = 5;
+
+export interface ForwarderOptions {
+  clusterName: string;
+  namespaces: readonly string[];
+  spoolDirectory: string;
+  spoolMaxBytes: number;
+  httpPort: number;
+  source: WatchSource;
+  bus: SignalBus;
+  metrics?: ForwarderMetrics;
+  time: Time;
+  random: () => number;
+  log: Logger;
+}
+
+export interface Forwarder {
+  /** The port of /healthz, /readyz and /metrics. */
+  httpPort: number;
+  metrics: ForwarderMetrics;
+  /** Ends the watches, brings what is under way to the bus or the spool within 5 s, closes the port. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the forwarder: two watchers for each namespace, the sender with its spool, the HTTP port.
+ * Events are watched once the pods of their namespace are known, since an Event means nothing without its pod.
+ * @throws Error of Node when the port cannot be bound; nothing is running then.
+ */
+export async function startForwarder(options: ForwarderOptions): Promise<Forwarder> {
+  const { time, log } = options;
+  const metrics = options.metrics ?? createForwarderMetrics();
+  const spool = await Spool.open({
+    directory: options.spoolDirectory,
+    maxBytes: options.spoolMaxBytes,
+    time,
+    metrics,
+    log,
+  });
+  const health = new WatchHealth(time);
+  const http = await startHttp({
+    port: options.httpPort,
+    metrics,
+    unreadyReasons: () => health.unreadyReasons(),
+  });
+  const sender = new SignalSender({ ...options, spool, metrics });
+  const stop = new AbortController();
+  // Every wait of every watcher listens to it; that is no leak.
+  setMaxListeners(0, stop.signal);
+  const { signal } = stop;
+  const observer = new Observer({
+    clusterName: options.clusterName,
+    pods: new PodCache(),
+    send: (observed) => sender.send(observed),
+    time,
+    metrics,
+    log,
+    signal,
+  });
+
+  const watchers = Promise.all(
+    options.namespaces.map((namespace) =>
+      watchNamespace({ ...options, namespace, observer, health, metrics, signal }),
+    ),
+  );
+
+  return {
+    httpPort: http.port,
+    metrics,
+    stop: async () => {
+      stop.abort();
+      await watchers;
+      await sender.close(flushDeadlineSeconds);
+      await http.close();
+    },
+  };
+}
+
+/** Ends after the abort. */
+async function watchNamespace(
+  options: Pick<ForwarderOptions, 'source' | 'time' | 'random' | 'log'> & {
+    namespace: string;
+    observer: Observer;
+    health: WatchHealth;
+    metrics: ForwarderMetrics;
+    signal: AbortSignal;
+  },
+): Promise<void> {
+  const { source, namespace, observer, health, signal } = options;
+  const podsKnown = Promise.withResolvers<undefined>();
+  signal.addEventListener('abort', () => podsKnown.resolve(undefined), { once: true });
+  const onEventsContact = health.watcher(`events ${namespace}`);
+  const pods = watchForever({
+    ...options,
+    resource: 'pods',
+    list: () => source.listPods(namespace),
+    watch: (from, onChange, ended) => source.watchPods(namespace, from, onChange, ended),
+    onList: (items) => {
+      observer.podsListed(namespace, items);
+      podsKnown.resolve(undefined);
+    },
+    onChange: (change) => observer.podChanged(change),
+    onContact: health.watcher(`pods ${namespace}`),
+  });
+  await podsKnown.promise;
+  const events = watchForever({
+    ...options,
+    resource: 'events',
+    list: () => source.listEvents(namespace),
+    watch: (from, onChange, ended) => source.watchEvents(namespace, from, onChange, ended),
+    onList: (items) => observer.eventsListed(items),
+    onChange: (change) => observer.eventChanged(change),
+    onContact: onEventsContact,
+  });
+  await Promise.all([pods, events]);
+}
+
+/** When each watcher last heard from the API server. */
+class WatchHealth {
+  readonly #time: Time;
+  readonly #contacts = new Map<string, number | undefined>();
+
+  constructor(time: Time) {
+    this.#time = time;
+  }
+
+  /** @returns what the watcher calls at each contact. */
+  watcher(name: string): () => void {
+    this.#contacts.set(name, undefined);
+    return () => {
+      this.#contacts.set(name, this.#time.now().getTime());
+    };
+  }
+
+  unreadyReasons(): readonly string[] {
+    const now = this.#time.now().getTime();
+    return [...this.#contacts].flatMap(([name, contact]) => {
+      if (contact === undefined) return [`${name}: not listed yet`];
+      const silentSeconds = Math.round((now - contact) / 1000);
+      return silentSeconds > staleWatchSeconds ? [`${name}: silent for ${silentSeconds} s`] : [];
+    });
+  }
+}

@@ -1,0 +1,75 @@
+// The in-cluster program. Runs as `node lib/forwarder/main.ts`, and bundled into one file.
+import { readFileSync } from 'node:fs';
+import { collectDefaultMetrics } from 'prom-client';
+import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
+import { CaptureError, messageOf } from '../errors.ts';
+import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { createWatchSource } from '../kubernetes/watch-source.ts';
+import { createLogger } from '../log.ts';
+import { readForwarderConfig, type ForwarderConfig } from './config.ts';
+import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
+import { createForwarderMetrics } from './metrics.ts';
+import { systemTime } from './time.ts';
+
+const log = createLogger('forwarder');
+/** The flush has a deadline of its own; this ends a disk or a socket that does not keep to it. */
+const exitDeadlineSeconds = flushDeadlineSeconds + 2;
+
+function kubeconfigOf(config: ForwarderConfig): string {
+  if (config.kubeconfig === undefined) return inClusterKubeconfig(process.env);
+  try {
+    return readFileSync(config.kubeconfig, 'utf8');
+  } catch (error) {
+    throw new CaptureError(
+      'InvalidConfiguration',
+      `HEAPCATCH_KUBECONFIG names ${config.kubeconfig}, which cannot be read: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+async function main(): Promise<void> {
+  const config = readForwarderConfig(process.env);
+  const kubeconfig = kubeconfigOf(config);
+  const metrics = createForwarderMetrics();
+  collectDefaultMetrics({ register: metrics.registry });
+  const forwarder = await startForwarder({
+    ...config,
+    source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
+    bus: createEventBridgeSignalBus({
+      busName: config.eventBusName,
+      region: config.region,
+      ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+    }),
+    metrics,
+    time: systemTime,
+    random: Math.random,
+    log,
+  });
+  log.info('started', {
+    clusterName: config.clusterName,
+    namespaces: config.namespaces,
+    eventBusName: config.eventBusName,
+    httpPort: forwarder.httpPort,
+  });
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, () => {
+      log.info('stopping', { signalName: name });
+      setTimeout(() => process.exit(1), exitDeadlineSeconds * 1000).unref();
+      forwarder.stop().then(
+        () => {
+          log.info('stopped');
+          process.exit(0);
+        },
+        (error: unknown) => fail(error),
+      );
+    });
+  }
+}
+
+function fail(error: unknown): never {
+  log.error('the forwarder failed', { error: messageOf(error, 4_000) });
+  process.exit(1);
+}
+
+main().catch(fail);
