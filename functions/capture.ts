@@ -1,0 +1,81 @@
+import { failedAnswer } from '../lib/capture/weigh-signal.ts';
+import type { CaptureAnswer } from '../lib/capture/capture-answer.ts';
+import { startCapture } from '../lib/capture/start-capture.ts';
+import { CaptureError, messageOf } from '../lib/errors.ts';
+import { parseInvocation } from '../lib/signal/parse-invocation.ts';
+import type { Signal } from '../lib/signal/signal.ts';
+import { finishDeps, lazyWiring, type FunctionContext, type Wiring } from './wiring.ts';
+
+/** How long a ticket may be fetched: an image pull and the agent's start, and no longer. */
+const ticketStartSeconds = 300;
+/** What a signal needs at least; what is left over is delivered again. */
+const minMillisPerSignal = 10_000;
+
+export interface CaptureAnswers {
+  /** One for each signal of the invocation, in order. */
+  answers: readonly CaptureAnswer[];
+}
+
+/**
+ * Handles signals in any envelope. Each is answered by itself. What can never succeed (malformed, forbidden) is
+ * logged, answered and thereby acknowledged; if anything can succeed later, the invocation fails at its end, is
+ * delivered again as a whole, and those that have their capture answer `AlreadyCaptured`.
+ */
+export function createHandler(wire: () => Wiring) {
+  return async (invocation: unknown, context: FunctionContext): Promise<CaptureAnswers> => {
+    const wiring = wire();
+    const clusterName = wiring.config.defaultClusterName;
+    const parsed = parseInvocation(invocation, {
+      now: wiring.clock(),
+      ...(clusterName === undefined ? {} : { clusterName }),
+    });
+    const answers: CaptureAnswer[] = [];
+    const retryable: unknown[] = [];
+    for (const item of parsed) {
+      try {
+        if ('fault' in item) throw item.fault;
+        answers.push(await answerSignal(wiring, item.signal, context));
+      } catch (error) {
+        const { awsRequestId } = context;
+        if (error instanceof CaptureError && !error.retryable) {
+          wiring.logger.error('signal refused', { awsRequestId, error, details: error.details });
+          answers.push(failedAnswer(error.code, messageOf(error)));
+        } else {
+          wiring.logger.warn('signal to be tried again', { awsRequestId, error });
+          retryable.push(error);
+        }
+      }
+    }
+    if (retryable.length > 0) throw retryable[0];
+    return { answers };
+  };
+}
+
+async function answerSignal(
+  wiring: Wiring,
+  signal: Signal,
+  context: FunctionContext,
+): Promise<CaptureAnswer> {
+  if (context.getRemainingTimeInMillis() < minMillisPerSignal) {
+    throw new CaptureError(
+      'DeadlineExceeded',
+      `${context.getRemainingTimeInMillis()} ms are left of the function's time; a signal needs ${minMillisPerSignal} ms`,
+      { retryable: true },
+    );
+  }
+  const { agentImage, agentCommand } = wiring.config;
+  return startCapture(
+    {
+      ...finishDeps(wiring, context),
+      cluster: await wiring.clusterOf(signal.clusterName),
+      settings: {
+        ...(agentImage === undefined ? {} : { agentImage }),
+        agentCommand,
+        ticketStartSeconds,
+      },
+    },
+    signal,
+  );
+}
+
+export const handler = createHandler(lazyWiring('capture'));

@@ -1,0 +1,53 @@
+import { build } from 'esbuild';
+import { chmodSync, copyFileSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+const project = path.resolve(import.meta.dirname, '../..');
+/** Programs of the image, and the file each starts from. */
+const programs = {
+  agent: 'lib/agent/main.ts',
+  forwarder: 'lib/forwarder/main.ts',
+} as const;
+
+/**
+ * Builds what the image holds beside a C++ runtime: /heapcatch with a Node of its own and one file a program.
+ * Each program names that Node in its first line, so that the image needs no shell.
+ * @returns the folder to lay over the base image's root.
+ */
+export async function buildImageFolder(
+  folder = path.join(project, 'dist/image'),
+  nodeFile: string = realpathSync(process.execPath),
+): Promise<string> {
+  const target = path.join(folder, 'heapcatch');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true });
+  copyFileSync(nodeFile, path.join(target, 'node'));
+  chmodSync(path.join(target, 'node'), 0o755);
+  // Without it Node would look for a package.json up to the root to learn that the programs are ES modules.
+  writeFileSync(path.join(target, 'package.json'), '{"type":"module"}\n');
+  for (const [name, entry] of Object.entries(programs)) {
+    const outfile = path.join(target, name);
+    await build({
+      entryPoints: [path.join(project, entry)],
+      outfile,
+      bundle: true,
+      minify: true,
+      platform: 'node',
+      target: 'node24',
+      format: 'esm',
+      logLevel: 'error',
+      banner: {
+        js:
+          '#!/heapcatch/node\n' +
+          // CommonJS dependencies inside an ES module still ask for require.
+          "import{createRequire as heapcatchRequire}from'node:module';const require=heapcatchRequire(import.meta.url);",
+      },
+    });
+    chmodSync(outfile, 0o755);
+  }
+  return folder;
+}
+
+if (import.meta.main) {
+  process.stdout.write(`${await buildImageFolder()}\n`);
+}

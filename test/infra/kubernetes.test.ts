@@ -1,0 +1,99 @@
+import { describe, expect, it } from '@jest/globals';
+import { loadAllYaml } from '@kubernetes/client-node';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const project = path.resolve(import.meta.dirname, '../..');
+
+interface Manifest {
+  kind: string;
+  metadata: { name: string; namespace?: string };
+  rules?: { resources: string[]; verbs: string[] }[];
+  spec?: { template?: { spec: PodSpec } };
+}
+interface SecurityContext {
+  runAsNonRoot?: boolean;
+  runAsUser?: number;
+  privileged?: boolean;
+  allowPrivilegeEscalation?: boolean;
+  readOnlyRootFilesystem?: boolean;
+  seccompProfile?: { type: string };
+  capabilities?: { drop?: string[]; add?: string[] };
+}
+interface PodSpec {
+  hostPID?: boolean;
+  hostNetwork?: boolean;
+  securityContext?: SecurityContext;
+  automountServiceAccountToken?: boolean;
+  containers: { securityContext?: SecurityContext; resources?: { limits?: { memory?: string } } }[];
+}
+
+const manifestsIn = (folder: string): Manifest[] =>
+  globSync(`infra/kubernetes/${folder}/**/*.yaml`, { cwd: project })
+    .filter((file) => !file.endsWith('kustomization.yaml'))
+    .flatMap((file) => loadAllYaml(readFileSync(path.join(project, file), 'utf8')) as Manifest[]);
+const manifests = [...manifestsIn('base'), ...manifestsIn('components')];
+
+const podSpec = (name: string): PodSpec =>
+  manifests.find((manifest) => manifest.metadata.name === name && manifest.spec?.template)!.spec!
+    .template!.spec;
+
+describe('the manifests of the cluster side', () => {
+  it('grant exactly the verbs that docs/permissions.md lists', () => {
+    const granted = manifests.flatMap((manifest) =>
+      (manifest.rules ?? []).flatMap((rule) =>
+        rule.resources.map(
+          (resource) =>
+            `${manifest.metadata.name} ${resource} ${rule.verbs.join(', ')} ${
+              manifest.kind === 'ClusterRole' ? 'cluster' : 'namespace heapcatch'
+            }`,
+        ),
+      ),
+    );
+    const page = readFileSync(path.join(project, 'docs/permissions.md'), 'utf8');
+    const documented = [
+      ...page.matchAll(/^\| (heapcatch-[-a-z]+) \| `([a-z/]+)` \| ([a-z, ]+) \| ([a-z ]+) \|/gm),
+    ].map((row) => row.slice(1, 5).join(' '));
+
+    expect(granted.sort()).toEqual(documented.sort());
+    expect(granted.length).toBeGreaterThan(8);
+  });
+
+  it('of components name their namespace, for the base that names it does not reach them', () => {
+    const outside = manifestsIn('components').filter(
+      ({ kind, metadata }) => !kind.startsWith('Cluster') && metadata.namespace !== 'heapcatch',
+    );
+    expect(outside).toEqual([]);
+    expect(manifestsIn('components').length).toBeGreaterThan(4);
+  });
+
+  it('run the forwarder under the restricted standard', () => {
+    const spec = podSpec('heapcatch-forwarder');
+    expect(spec.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    for (const container of spec.containers) {
+      expect(container.securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+      expect(container.resources?.limits?.memory).toBeDefined();
+    }
+  });
+
+  it('give the node agent three capabilities, no privileges and no token', () => {
+    const spec = podSpec('heapcatch-agent');
+    expect(spec).toMatchObject({ hostPID: true, automountServiceAccountToken: false });
+    expect(spec.hostNetwork).toBeUndefined();
+    for (const { securityContext } of spec.containers) {
+      expect(securityContext?.privileged).toBeUndefined();
+      expect(securityContext).toMatchObject({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'], add: ['SYS_PTRACE', 'KILL', 'DAC_OVERRIDE'] },
+      });
+    }
+  });
+});
