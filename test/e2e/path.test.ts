@@ -1,0 +1,280 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { IndexEntry } from '../../lib/dump-index/index-entry.ts';
+import { checkStoredDump } from '../../lib/local/dump-check.ts';
+import { type Environment, javaImage, startEnvironment } from './environment.ts';
+import { heapDumpPauses, overlaps } from './pauses.ts';
+import { eventually } from './shell.ts';
+import { victim, victimPort, type VictimOptions } from './victim.ts';
+
+let environment: Environment;
+const deployed: { kind: string; name: string }[] = [];
+
+async function deploy(options: Omit<VictimOptions, 'namespace'>): Promise<void> {
+  deployed.push({ kind: options.kind ?? 'Deployment', name: options.name });
+  await environment.kubectl.apply(victim({ ...options, namespace: environment.namespace }));
+}
+
+const fail = (podName: string): Promise<string> =>
+  environment.kubectl.getFromPod(environment.namespace, podName, victimPort, '/fail');
+
+async function expectWholeDump(entry: IndexEntry, marker: string): Promise<void> {
+  const check = await checkStoredDump(environment.objects, entry, {
+    markerClass: 'LeakingApplication$Marker',
+    markerText: marker,
+  });
+  expect(check).toMatchObject({
+    chain: 'ended',
+    markerInstances: 1,
+    markerTextFound: true,
+    sha256Matches: true,
+  });
+}
+
+/** Each artifact of the cheap evidence is there and says what it should. */
+async function expectEvidence(entry: IndexEntry): Promise<void> {
+  const texts = new Map<string, string>();
+  for (const { artifact, objectKey } of entry.objects.evidence) {
+    const body = await environment.objects.getObject(objectKey, { maxBytes: 64 << 20 });
+    texts.set(artifact, Buffer.from(body!).toString('utf8'));
+  }
+  expect(texts.get('threads')).toContain('"main"');
+  expect(texts.get('classHistogram')).toContain('LeakingApplication$Session');
+  expect(texts.get('heapInfo')).toMatch(/ space +\d+K/);
+}
+
+beforeAll(async () => {
+  environment = await startEnvironment({ jdks: [17, 25] });
+}, 600_000);
+
+afterAll(async () => {
+  await (environment as Environment | undefined)?.close();
+}, 240_000);
+
+afterEach(async () => {
+  environment.gate.release();
+  for (const { kind, name } of deployed.splice(0)) {
+    await environment.kubectl.run(
+      ['delete', kind, name, '-n', environment.namespace, '--ignore-not-found', '--wait=false'],
+      { timeoutSeconds: 30 },
+    );
+    await environment.kubectl.run(
+      [
+        'delete',
+        'pods',
+        '-n',
+        environment.namespace,
+        '-l',
+        `app=${name}`,
+        '--force',
+        '--grace-period=0',
+      ],
+      { timeoutSeconds: 60 },
+    );
+  }
+}, 120_000);
+
+describe('with nothing on the nodes', () => {
+  it.each([17, 25])(
+    'saves the heap of a restricted pod on JDK %i before its liveness probe restarts it',
+    async (major) => {
+      const name = `cart-${major}`;
+      await deploy({
+        name,
+        image: javaImage(major),
+        env: { MARKER: `marker of ${name}`, FILL_MIB: '60' },
+      });
+      const [pod] = await environment.readyPods(name, 1);
+
+      await fail(pod!.metadata.name);
+      const entry = await environment.entryOf(name, 90);
+      const restarted = await environment.restarted(name, 90);
+
+      expect(entry).toMatchObject({
+        state: 'complete',
+        where: { podUid: pod!.metadata.uid, workload: { kind: 'Deployment', name } },
+        how: {
+          rung: 'ephemeralContainer',
+          finisher: 'seal',
+          refusedRungs: { nodeAgent: expect.any(String) },
+        },
+        why: { signalReason: 'LivenessProbeFailing' },
+      });
+      expect(restarted.metadata.uid).toBe(pod!.metadata.uid);
+      await expectEvidence(entry);
+      await expectWholeDump(entry, `marker of ${name}`);
+      const events = await environment.events(pod!.metadata.name);
+      expect(events.map((event) => event.reason)).toContain('HeapDumpSaved');
+    },
+    240_000,
+  );
+
+  it('dumps nothing for a pod that was replaced before the signal arrived, and says why', async () => {
+    const name = 'ledger';
+    await deploy({ name, kind: 'StatefulSet', image: javaImage(17), gracePeriodSeconds: 1 });
+    const [before] = await environment.readyPods(name, 1);
+    await environment.kubectl.run([
+      ...['delete', 'pod', before!.metadata.name, '-n', environment.namespace, '--wait'],
+    ]);
+    const [after] = await environment.readyPods(name, 1);
+    expect(after!.metadata.name).toBe(before!.metadata.name);
+
+    const answer = await environment.invoke('capture', {
+      source: 'heapcatch',
+      'detail-type': 'heapcatch Signal',
+      detail: {
+        schemaVersion: 1,
+        clusterName: environment.clusterName,
+        namespace: environment.namespace,
+        podName: before!.metadata.name,
+        podUid: before!.metadata.uid,
+        containerName: 'app',
+        reason: 'LivenessProbeFailing',
+        observedTime: new Date().toISOString(),
+        numbers: { failureCount: 2, failureThreshold: 3 },
+      },
+    });
+
+    expect(JSON.stringify(answer)).toContain('PodReplaced');
+    expect(await environment.entriesOf(name)).toEqual([]);
+    expect((await environment.pods(name))[0]!.spec.ephemeralContainers).toBeUndefined();
+  }, 180_000);
+});
+
+describe('with an agent on the node', () => {
+  beforeAll(() => environment.installNodeAgent(), 180_000);
+  afterAll(() => environment.removeNodeAgent(), 180_000);
+
+  it('saves the heap of a pod that is being deleted and sleeps in its preStop hook', async () => {
+    const name = 'basket';
+    await deploy({
+      name,
+      image: javaImage(17),
+      annotations: { 'heapcatch.dev/on-delete': 'always' },
+      env: { MARKER: 'marker of basket', FILL_MIB: '60' },
+      preStopSleepSeconds: 20,
+    });
+    const [pod] = await environment.readyPods(name, 1);
+
+    await environment.kubectl.run([
+      ...['delete', 'pod', pod!.metadata.name, '-n', environment.namespace, '--wait=false'],
+    ]);
+    const entry = await environment.entryOf(name, 90);
+
+    expect(entry).toMatchObject({
+      state: 'complete',
+      where: { podUid: pod!.metadata.uid },
+      how: { rung: 'nodeAgent' },
+      why: { signalReason: 'PodDeleting' },
+    });
+    await expectEvidence(entry);
+    await expectWholeDump(entry, 'marker of basket');
+  }, 240_000);
+
+  it('dumps one replica at a time when three fail in the same second', async () => {
+    const name = 'checkout';
+    await deploy({
+      name,
+      image: javaImage(17),
+      replicas: 3,
+      heapMebibytes: 128,
+      annotations: { 'heapcatch.dev/cooldown': '0s', 'heapcatch.dev/node-slots': '3' },
+      env: { MARKER: 'marker of checkout', FILL_MIB: '90' },
+      jvmOptions: ['-Xlog:safepoint:stdout:utctime'],
+    });
+    const pods = await environment.readyPods(name, 3);
+
+    await Promise.all(pods.map((pod) => fail(pod.metadata.name)));
+    const outcomes = await eventually('an outcome for each of the three', 120, async () => {
+      const entries = await environment.entriesOf(name);
+      const found = await Promise.all(
+        pods.map(async (pod) => {
+          const own = entries.find((entry) => entry.where.podUid === pod.metadata.uid);
+          if (own !== undefined) return `indexed: ${own.state}`;
+          const events = await environment.events(pod.metadata.name);
+          return events.some((event) => event.message.includes('LockHeld'))
+            ? 'LockHeld'
+            : undefined;
+        }),
+      );
+      const entriesAreFinal = entries.length > 0;
+      return entriesAreFinal && found.every((outcome) => outcome !== undefined) ? found : undefined;
+    });
+    const logs = await Promise.all(
+      pods.map(async (pod) => {
+        const read = (...more: string[]): Promise<string> =>
+          environment.kubectl.run([
+            'logs',
+            pod.metadata.name,
+            '-n',
+            environment.namespace,
+            '-c',
+            'app',
+            ...more,
+          ]);
+        return (await read('--previous').catch(() => '')) + (await read().catch(() => ''));
+      }),
+    );
+    const pauses = logs.map(heapDumpPauses);
+
+    expect(outcomes).toContain('indexed: complete');
+    expect(outcomes.every((outcome) => ['indexed: complete', 'LockHeld'].includes(outcome))).toBe(
+      true,
+    );
+    expect(pauses.every((own) => own.length <= 1)).toBe(true);
+    expect(pauses.flat().length).toBe(outcomes.filter((outcome) => outcome !== 'LockHeld').length);
+    expect(overlaps(pauses.flat())).toEqual([]);
+  }, 300_000);
+
+  it('salvages what had arrived when the agent is killed in the middle, and frees the lock', async () => {
+    const name = 'orders';
+    await deploy({
+      name,
+      image: javaImage(17),
+      heapMebibytes: 320,
+      annotations: {
+        'heapcatch.dev/capture-deadline': '15s',
+        'heapcatch.dev/cooldown': '0s',
+      },
+      env: { MARKER: 'marker of orders', FILL_MIB: '180' },
+    });
+    const [pod] = await environment.readyPods(name, 1);
+    const threeParts = 3 * 8.5 * 1024 * 1024;
+    const held = environment.gate.holdAfter(threeParts);
+
+    const answer = await environment.invoke('capture', {
+      namespace: environment.namespace,
+      pod: pod!.metadata.name,
+    });
+    expect(JSON.stringify(answer)).toContain('nodeAgent');
+    await held;
+    await environment.kubectl.run([
+      ...['delete', 'pods', '-n', 'heapcatch', '-l', 'app.kubernetes.io/name=heapcatch-agent'],
+      ...['--force', '--grace-period=0'],
+    ]);
+    // The gate stays held: an agent that is ending must not get its last parts out.
+    // Deadline, seal's margin and the clocks' margin: only then may anybody else touch the capture (lib/claim/lease.ts).
+    const entry = await eventually('the salvaged capture', 480, async () => {
+      await environment.invoke('sweep', {});
+      return (await environment.entriesOf(name))[0];
+    });
+
+    expect(entry).toMatchObject({
+      state: 'salvaged',
+      how: { finisher: 'sweep', rung: 'nodeAgent' },
+    });
+    expect(entry.objects.heapDump!.compressedBytes).toBeGreaterThan(8 * 1024 * 1024);
+    const check = await checkStoredDump(environment.objects, entry, {
+      markerClass: 'LeakingApplication$Marker',
+      markerText: 'marker of orders',
+    });
+    expect(check).toMatchObject({ chain: 'ended' });
+    expect(check.classCount).toBeGreaterThan(100);
+    const again = await environment.invoke('capture', {
+      namespace: environment.namespace,
+      pod: pod!.metadata.name,
+      dryRun: true,
+    });
+    expect(JSON.stringify(again)).not.toContain('LockHeld');
+    expect(JSON.stringify(again)).toContain('"dump"');
+  }, 660_000);
+});
