@@ -35,6 +35,8 @@ export interface FollowOptions {
   /** Longest time in which nothing may grow while the JVM runs and has not answered. */
   readonly stallSeconds: number;
   readonly onBytes: (bytes: number) => void;
+  /** Gives the dump's file once it is open, and `undefined` before it is closed. */
+  readonly onBase?: (file: FileHandle | undefined) => void;
 }
 
 /** How the following ended. `whole` is the only good one: the unbroken chain up to the JVM's end record. */
@@ -58,6 +60,7 @@ export async function followDump(options: FollowOptions): Promise<FollowEnd> {
     const opened = await openBase(options, watch);
     if (opened instanceof CaptureError) return { whole: false, fault: opened };
     base = opened;
+    options.onBase?.(base);
     if (options.segmented) segments.watch();
     const { position, fault } = await readBase(options, watch, base, segments);
     if (options.stream.ended) return { whole: true };
@@ -71,6 +74,7 @@ export async function followDump(options: FollowOptions): Promise<FollowEnd> {
     throw error;
   } finally {
     await segments.close();
+    options.onBase?.(undefined);
     await base?.close();
   }
 }

@@ -12,9 +12,18 @@ const zstdParams = {
 };
 const compress = promisify(zstdCompress);
 
+/** One block, compressed by itself. */
+export interface Frame {
+  readonly bytes: Uint8Array;
+  /** Dump bytes that it holds. */
+  readonly rawBytes: number;
+  /** The record in which the block ends, where it does not end on a boundary. */
+  readonly open?: OpenRecord;
+}
+
 /** Takes frames in the order of the stream. A pending promise holds the reader back. */
 export interface FrameSink {
-  add(frame: Uint8Array, open?: OpenRecord): Promise<void>;
+  add(frame: Frame): Promise<void>;
 }
 
 export interface StreamEnd {
@@ -143,7 +152,11 @@ export class FrameStream {
     this.#tail = (async () => {
       try {
         await before;
-        if (this.#failure === undefined) await this.#sink.add(await frame, block.open);
+        if (this.#failure === undefined) {
+          const rawBytes = block.bytes.length;
+          const { open } = block;
+          await this.#sink.add({ bytes: await frame, rawBytes, ...(open && { open }) });
+        }
       } catch (error) {
         this.#failure ??= { error };
       }

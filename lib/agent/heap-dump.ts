@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError } from '../errors.ts';
@@ -32,7 +33,14 @@ export interface HeapDumpOptions {
   readonly onTime: (
     step: 'dumpStartTime' | 'firstByteTime' | 'lastByteTime' | 'durableTime',
   ) => void;
+  /**
+   * Is told, while the dump is followed, that everything of one of its files up to this offset is stored in the
+   * bucket and is not read again. The file is open for reading only, and for no longer than the call.
+   */
+  readonly onDurable?: OnDurable;
 }
+
+export type OnDurable = (file: FileHandle, endOffset: number) => void;
 
 /** `dump` is stored whole, perhaps with a fault; or not, and then `storedPartCount` parts lie there without it. */
 export type HeapDumpOutcome =
@@ -92,7 +100,13 @@ export function neededBytes(
 }
 
 async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<HeapDumpOutcome> {
-  const parts = createPartWriter(options, () => report());
+  let base: FileHandle | undefined;
+  const parts = createPartWriter(options, {
+    onStored: () => report(),
+    onDurable: (rawBytes) => {
+      if (base) options.onDurable?.(base, rawBytes);
+    },
+  });
   const stream = new FrameStream(options.order.blockBytes, parts);
   const report = (): void =>
     options.progress.update({
@@ -103,7 +117,10 @@ async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<Hea
       sentPartCount: parts.storedPartCount,
     });
   try {
-    const end = await follow(place, stream, parts, options, report);
+    const end = await follow(place, stream, parts, options, {
+      report,
+      onBase: (file) => (base = file),
+    });
     options.onTime('lastByteTime');
     if (stream.recordCount === 0) {
       const fault = end.fault ?? new CaptureError('DumpFailed', 'the dump file is empty');
@@ -134,7 +151,7 @@ async function follow(
   stream: FrameStream,
   parts: PartWriter,
   options: HeapDumpOptions,
-  report: () => void,
+  { report, onBase }: { report: () => void; onBase: (file: FileHandle | undefined) => void },
 ): Promise<FollowEnd> {
   const { attached, jdkMajor, stop, jvm, procRoot, log, onTime } = options;
   const command = heapDumpCommand(place.jvmPath, { jdkMajor: jdkMajor ?? 0 });
@@ -155,6 +172,7 @@ async function follow(
       jvmRuns: () => stillRuns(procRoot, jvm),
       stopReason: () => stopReason(stop, parts, options.order.partUrls.length),
       stallSeconds: options.stallSeconds,
+      onBase,
       onBytes: (bytes) => {
         if (seenBytes === 0) {
           onTime('firstByteTime');
@@ -184,7 +202,10 @@ function stopReason(
   );
 }
 
-function createPartWriter(options: HeapDumpOptions, onStored: () => void): PartWriter {
+function createPartWriter(
+  options: HeapDumpOptions,
+  told: { onStored: () => void; onDurable: (rawBytes: number) => void },
+): PartWriter {
   const { order, progress, log, partsDeadline } = options;
   return new PartWriter({
     partBytes: order.partBytes,
@@ -206,7 +227,8 @@ function createPartWriter(options: HeapDumpOptions, onStored: () => void): PartW
     onStored: ({ partNumber, bytes }) => {
       progress.partStored(partNumber);
       log.debug('part stored', { partNumber, bytes });
-      onStored();
+      told.onStored();
     },
+    onDurable: told.onDurable,
   });
 }

@@ -3,7 +3,7 @@ import type { Manifest } from '../capture/manifest.ts';
 import { minPartBytes } from '../capture/ticket.ts';
 import { CaptureError } from '../errors.ts';
 import type { OpenRecord } from './block-cutter.ts';
-import type { FrameSink } from './frame-stream.ts';
+import type { Frame, FrameSink } from './frame-stream.ts';
 import { collectGarbage } from './garbage.ts';
 import type { PutBody } from './put-object.ts';
 
@@ -21,6 +21,8 @@ export interface PartWriterOptions {
   /** Must be durable before a last part is sent that could be taken for one of many by its size. */
   readonly announceFinalPart: (partNumber: number) => Promise<void>;
   readonly onStored?: (part: StoredPart) => void;
+  /** Is told how many dump bytes, from the first on, are stored without a gap. */
+  readonly onDurable?: (rawBytes: number) => void;
 }
 
 interface OpenPart {
@@ -40,6 +42,10 @@ export class PartWriter implements FrameSink {
   readonly #sha256 = createHash('sha256');
   readonly #stored: StoredPart[] = [];
   readonly #sending = new Set<Promise<void>>();
+  /** Dump bytes up to the end of each part that is stored behind one that is not. */
+  readonly #storedAhead = new Map<number, number>();
+  #durablePartCount = 0;
+  #rawBytes = 0;
   #part: OpenPart = emptyPart();
   #partNumber = 1;
   #compressedBytes = 0;
@@ -72,8 +78,9 @@ export class PartWriter implements FrameSink {
   }
 
   /** @throws what a part's upload threw. */
-  async add(frame: Uint8Array, open?: OpenRecord): Promise<void> {
-    this.#append(frame);
+  async add({ bytes, rawBytes, open }: Frame): Promise<void> {
+    this.#append(bytes);
+    this.#rawBytes += rawBytes;
     const { partBytes, maxPartCount } = this.#options;
     if (this.#part.bytes < partBytes || this.#partNumber >= maxPartCount) return;
     if (open && open.recordBytes < partBytes) return;
@@ -114,7 +121,7 @@ export class PartWriter implements FrameSink {
   async #send(open: OpenRecord | undefined): Promise<void> {
     while (this.#sending.size >= concurrentPuts) await Promise.race(this.#sending);
     this.#throwFailure();
-    const part = this.#part;
+    const part = { ...this.#part, rawEndBytes: this.#rawBytes };
     const partNumber = this.#partNumber;
     this.#part = emptyPart();
     this.#partNumber += 1;
@@ -126,7 +133,11 @@ export class PartWriter implements FrameSink {
     this.#sending.add(sending);
   }
 
-  async #store(partNumber: number, part: OpenPart, open: OpenRecord | undefined): Promise<void> {
+  async #store(
+    partNumber: number,
+    part: OpenPart & { rawEndBytes: number },
+    open: OpenRecord | undefined,
+  ): Promise<void> {
     const { putPart, announceOpenPart, onStored } = this.#options;
     if (open) await announceOpenPart(partNumber, open.remainingBytes);
     const md5 = part.md5.digest();
@@ -137,6 +148,20 @@ export class PartWriter implements FrameSink {
     this.#stored.push(stored);
     this.#storedBytes += stored.bytes;
     onStored?.(stored);
+    this.#noteDurable(partNumber, part.rawEndBytes);
+  }
+
+  #noteDurable(partNumber: number, rawEndBytes: number): void {
+    this.#storedAhead.set(partNumber, rawEndBytes);
+    let durableBytes: number | undefined;
+    for (;;) {
+      const next = this.#storedAhead.get(this.#durablePartCount + 1);
+      if (next === undefined) break;
+      this.#durablePartCount += 1;
+      this.#storedAhead.delete(this.#durablePartCount);
+      durableBytes = next;
+    }
+    if (durableBytes !== undefined) this.#options.onDurable?.(durableBytes);
   }
 
   #throwFailure(): void {

@@ -32,8 +32,8 @@ beforeEach(async () => {
   directory = await open(folder, 'r');
   raw = [];
   stream = new FrameStream(1_000, {
-    add: (frame) => {
-      raw.push(zstdDecompressSync(frame));
+    add: ({ bytes }) => {
+      raw.push(zstdDecompressSync(bytes));
       return Promise.resolve();
     },
   });

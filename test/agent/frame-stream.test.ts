@@ -15,8 +15,10 @@ interface Frame {
 function collect(): { frames: Frame[]; stream: FrameStream } {
   const frames: Frame[] = [];
   const stream = new FrameStream(blockBytes, {
-    add: (frame, open) => {
-      frames.push({ raw: zstdDecompressSync(frame), open });
+    add: ({ bytes, rawBytes, open }) => {
+      const raw = zstdDecompressSync(bytes);
+      expect(raw.length).toBe(rawBytes);
+      frames.push({ raw, open });
       return Promise.resolve();
     },
   });
