@@ -183,7 +183,8 @@ function runCommand(
     let readBytes = 0;
     const socket = connect({ path: socketPath });
     const late = setTimeout(() => {
-      fail(attachFailed(jvm, `no whole answer to ${named(command)} within ${timeoutSeconds} s`));
+      const words = `no whole answer to ${named(command)} within ${timeoutSeconds} s`;
+      fail(attachFailed(jvm, words, undefined, { unanswered: true }));
     }, timeoutSeconds * 1_000);
     const aborted = (): void => fail(signal.reason);
     const settle = (): void => {
@@ -227,11 +228,21 @@ function named(command: string): string {
   return command.split(' ', 1)[0] ?? '';
 }
 
-function attachFailed(jvm: ProcessFacts, why: string, cause?: unknown): CaptureError {
+/** Whether the JVM took a command and did not answer in time: it is not where it can. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof CaptureError && error.details['unanswered'] === true;
+}
+
+function attachFailed(
+  jvm: ProcessFacts,
+  why: string,
+  cause?: unknown,
+  details: Record<string, unknown> = {},
+): CaptureError {
   const uid = process.geteuid?.() ?? -1;
   return new CaptureError(
     'AttachFailed',
     `attach to JVM ${jvm.pid} (uid ${jvm.uid}) by uid ${uid} failed: ${why}`,
-    { cause },
+    { cause, details },
   );
 }

@@ -2,10 +2,15 @@ import { createHash } from 'node:crypto';
 import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError, messageOf } from '../errors.ts';
-import { withoutSecrets, type Logger } from '../log.ts';
+import type { Logger } from '../log.ts';
 import { attach, type AttachedJvm } from './attach.ts';
-import { collectEvidence } from './evidence.ts';
-import { findJvm } from './find-jvm.ts';
+import {
+  beginProcessFacts,
+  collectAllEvidence,
+  collectWithoutAttach,
+  noteFault,
+} from './evidence-steps.ts';
+import { findJvm, pidsInSight } from './find-jvm.ts';
 import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
 import { askJvmFacts, attachIsDisabled } from './jvm-facts.ts';
 import type { ProcessFacts } from './process-facts.ts';
@@ -31,7 +36,6 @@ export type CaptureEnd = 'whole' | 'faulty' | 'unfinished';
 const attachTimeoutSeconds = 20;
 /** Before the deadline so much time is kept to finish the dump, its parts and the manifest. */
 const maxMarginMilliseconds = 15_000;
-const maxEvidencePutMilliseconds = 30_000;
 
 interface Capture extends CaptureOptions {
   readonly deadline: number;
@@ -97,21 +101,28 @@ function emptyManifest(ticket: Ticket, startTime: Date): Manifest {
 async function captureJvm(capture: Capture): Promise<HeapDumpOutcome | undefined> {
   const { manifest, procRoot, ticket, log } = capture;
   let attached: AttachedJvm | undefined;
+  let jvm: ProcessFacts | undefined;
+  let processFacts: { stored: Promise<void> } | undefined;
   try {
-    const jvm = await findJvm(procRoot, { rung: ticket.rung, ...ticket.target });
+    jvm = await findJvm(procRoot, { rung: ticket.rung, ...ticket.target });
     manifest.times.jvmFoundTime = new Date().toISOString();
     manifest.jvm = { pid: jvm.pid };
+    processFacts = await beginProcessFacts(capture, [jvm.pid]);
     attached = await attachTo(capture, jvm);
     manifest.times.attachTime = new Date().toISOString();
     const { facts, jdkMajor } = await askJvmFacts(attached, jvm.pid, capture.stop);
     manifest.jvm = facts;
     log.info('attached', { ...facts, uid: jvm.uid });
-    await collectAllEvidence(capture, attached);
+    await processFacts.stored;
+    await collectAllEvidence(capture, attached, jvm);
     return await dumpHeap(capture, attached, jvm, jdkMajor);
   } catch (error) {
-    noteFault(capture, error);
+    processFacts ??= await beginProcessFacts(capture, pidsInSight(error));
+    const words = jvm && !attached ? await collectWithoutAttach(capture, jvm) : '';
+    noteFault(capture, error, '', words);
     return undefined;
   } finally {
+    await processFacts?.stored;
     await attached?.close();
   }
 }
@@ -124,31 +135,6 @@ async function attachTo({ procRoot, stop }: Capture, jvm: ProcessFacts): Promise
     );
   }
   return attach({ procRoot, jvm, timeoutSeconds: attachTimeoutSeconds, signal: stop });
-}
-
-async function collectAllEvidence(capture: Capture, attached: AttachedJvm): Promise<void> {
-  const { ticket, manifest, progress, log, stop, partsDeadline } = capture;
-  for (const order of ticket.evidence) {
-    progress.update({ step: order.artifact, ...(manifest.jvm && { jvm: manifest.jvm }) });
-    const started = performance.now();
-    try {
-      const stored = await collectEvidence(attached, order, {
-        signal: stop,
-        put: (url, body) => putObject(url, body, { deadline: evidenceDeadline(partsDeadline) }),
-      });
-      manifest.evidence.push(stored);
-      const milliseconds = Math.round(performance.now() - started);
-      log.info('evidence stored', { artifact: stored.artifact, bytes: stored.bytes, milliseconds });
-    } catch (error) {
-      noteFault(capture, error, `${order.artifact}: `);
-    }
-  }
-}
-
-/** An outage of the bucket must not take the time that the dump needs, on whose end it may be over. */
-function evidenceDeadline(partsDeadline: number): number {
-  const now = Date.now();
-  return now + Math.min(maxEvidencePutMilliseconds, (partsDeadline - now) / 8);
 }
 
 async function dumpHeap(
@@ -181,13 +167,6 @@ async function dumpHeap(
     });
   }
   return outcome;
-}
-
-function noteFault({ manifest, log }: Capture, error: unknown, prefix = ''): void {
-  const code = error instanceof CaptureError ? error.code : 'DumpFailed';
-  const message = withoutSecrets(`${prefix}${messageOf(error, 900)}`).slice(0, 1_000);
-  log.warn('step failed', { code, reason: message });
-  if (manifest.faults.length < 20) manifest.faults.push({ code, message });
 }
 
 /**

@@ -5,20 +5,25 @@ import { CaptureError } from '../errors.ts';
 import {
   classHistogramCommand,
   heapInfoCommand,
+  nativeMemoryCommand,
   threadsCommand,
 } from '../jvm/diagnostic-commands.ts';
+import { nativeMemoryIsOff } from '../jvm/native-memory.ts';
 import type { AttachedJvm } from './attach.ts';
 import type { PutBody } from './put-object.ts';
 
-type EvidenceArtifact = Ticket['evidence'][number]['artifact'];
+type EvidenceOrder = Ticket['evidence'][number];
+/** All evidence but `processFacts`, which is read and not asked for. */
+export type AskedArtifact = Exclude<EvidenceOrder['artifact'], 'processFacts'>;
 export type StoredEvidence = Manifest['evidence'][number];
 
 /** What is kept of one answer; a longer one is cut, and says so in its last line. */
 const maxEvidenceBytes = 16 * 1024 * 1024;
 
-const commands: Readonly<Record<EvidenceArtifact, { command: string; timeoutSeconds: number }>> = {
+const commands: Readonly<Record<AskedArtifact, { command: string; timeoutSeconds: number }>> = {
   heapInfo: { command: heapInfoCommand, timeoutSeconds: 20 },
   threads: { command: threadsCommand, timeoutSeconds: 30 },
+  nativeMemory: { command: nativeMemoryCommand, timeoutSeconds: 20 },
   classHistogram: { command: classHistogramCommand, timeoutSeconds: 60 },
 };
 
@@ -28,17 +33,24 @@ export interface EvidenceOptions {
   readonly maxBytes?: number;
 }
 
+/** What the JVM answered; `stored` is absent of native memory that the JVM does not track. */
+export interface CollectedEvidence {
+  readonly stored?: StoredEvidence;
+  readonly text: () => string;
+}
+
 /**
  * Asks the JVM for one piece of evidence and stores it as plain text; resolves when it is durable.
  * @throws CaptureError AttachFailed (no answer, or none of that kind), and what the put threw.
  */
 export async function collectEvidence(
   attached: AttachedJvm,
-  { artifact, putUrl }: Ticket['evidence'][number],
+  { artifact, putUrl }: { artifact: AskedArtifact; putUrl: string },
   { signal, put, maxBytes = maxEvidenceBytes }: EvidenceOptions,
-): Promise<StoredEvidence> {
+): Promise<CollectedEvidence> {
   const { command, timeoutSeconds } = commands[artifact];
   const reply = await attached.run(command, { timeoutSeconds, signal, maxBytes });
+  const text = (): string => Buffer.from(reply.output).toString();
   if (reply.status !== 0) {
     const words = Buffer.from(reply.output.subarray(0, 200)).toString();
     throw new CaptureError(
@@ -46,8 +58,21 @@ export async function collectEvidence(
       `${artifact}: the JVM answered ${reply.status}, ${JSON.stringify(words)}`,
     );
   }
+  if (artifact === 'nativeMemory' && nativeMemoryIsOff(text())) return { text };
   const chunks: Uint8Array[] = [reply.output];
   if (reply.truncated) chunks.push(Buffer.from(`\n[cut: only the first ${maxBytes} bytes]\n`));
+  return { stored: await storeEvidence(artifact, { chunks, putUrl, put }), text };
+}
+
+/** Stores what was collected; resolves when it is durable. @throws what the put threw. */
+export async function storeEvidence(
+  artifact: EvidenceOrder['artifact'],
+  {
+    chunks,
+    putUrl,
+    put,
+  }: { chunks: readonly Uint8Array[]; putUrl: string; put: EvidenceOptions['put'] },
+): Promise<StoredEvidence> {
   const digest = createHash('md5');
   for (const chunk of chunks) digest.update(chunk);
   const md5 = digest.digest();

@@ -42,6 +42,7 @@ export async function findJvm(procRoot: string, target: JvmTarget): Promise<Proc
       throw new CaptureError(
         'NotSupported',
         `process ${candidate.pid} is an OpenJ9 JVM, which has other dump commands; accepted are HotSpot JVMs`,
+        { details: { pids: [candidate.pid] } },
       );
     }
     if (kind === 'hotspot') jvms.push(candidate);
@@ -58,6 +59,7 @@ export async function findJvm(procRoot: string, target: JvmTarget): Promise<Proc
   throw new CaptureError(
     'JvmAmbiguous',
     `container ${target.containerID} has ${jvms.length} JVMs, none of them the ancestor of the others: ${shown.join(', ')}`,
+    { details: { pids: jvms.slice(0, maxShown).map(({ pid }) => pid) } },
   );
 }
 
@@ -71,12 +73,20 @@ function notFound(
     return new CaptureError(
       'JvmNotFound',
       `no process maps libjvm.so ${where}; looked at ${candidates.length} processes`,
+      { details: { pids: candidates.slice(0, maxShown).map(({ pid }) => pid) } },
     );
   }
   return new CaptureError(
     'AttachFailed',
     `process ${closed.pid} (uid ${closed.uid}) ${where} cannot be looked into by uid ${process.geteuid?.() ?? -1}; accepted is the same uid, or root with SYS_PTRACE`,
+    { details: { pids: [closed.pid] } },
   );
+}
+
+/** The processes that a refusal of findJvm is about, 5 at most: what can be read of them is evidence all the same. */
+export function pidsInSight(error: unknown): readonly number[] {
+  const pids = error instanceof CaptureError ? error.details['pids'] : undefined;
+  return Array.isArray(pids) ? pids.filter((pid) => typeof pid === 'number') : [];
 }
 
 async function listCandidates(procRoot: string, target: JvmTarget): Promise<Candidate[]> {

@@ -4,7 +4,7 @@ import type { Manifest } from '../capture/manifest.ts';
 import { heapInfoCommand, vmVersionCommand } from '../jvm/diagnostic-commands.ts';
 import { parseVmVersion } from '../jvm/diagnostic-replies.ts';
 import { parseHeapInfo } from '../jvm/heap-info.ts';
-import { parsePerfData } from '../jvm/hsperfdata.ts';
+import { jvmSummary, parsePerfData, type PerfData } from '../jvm/hsperfdata.ts';
 import type { AttachedJvm } from './attach.ts';
 import { inside, openDirectoryInside, openRegularFile } from './container-path.ts';
 import { readBounded, type ProcessFacts } from './process-facts.ts';
@@ -21,7 +21,7 @@ const questionTimeoutSeconds = 10;
  */
 export async function attachIsDisabled(procRoot: string, jvm: ProcessFacts): Promise<boolean> {
   const folder = join(procRoot, String(jvm.pid));
-  const counters = parsePerfData((await readPerfData(folder, jvm)) ?? Buffer.alloc(0));
+  const counters = await readPerfData(folder, jvm);
   if (counters) {
     return disabledBy(`${counters.get('java.rt.vmFlags')} ${counters.get('java.rt.vmArgs')}`);
   }
@@ -43,14 +43,22 @@ function disabledBy(options: string): boolean {
   );
 }
 
-async function readPerfData(folder: string, jvm: ProcessFacts): Promise<Buffer | undefined> {
+/**
+ * The JVM's performance counters; `undefined` where it keeps none that can be read (-XX:-UsePerfData,
+ * -XX:+PerfDisableSharedMem).
+ * @param folder `<procRoot>/<pid>`.
+ */
+export async function readPerfData(
+  folder: string,
+  jvm: ProcessFacts,
+): Promise<PerfData | undefined> {
   const root = join(folder, 'root');
   try {
     const tmp = await openDirectoryInside(root, '/tmp');
     const users = await readdir(inside(tmp, '.')).finally(() => tmp.close());
     for (const user of users.filter((name) => name.startsWith('hsperfdata_')).slice(0, 50)) {
       const found = await readCounters(root, `/tmp/${user}`, jvm);
-      if (found) return found;
+      if (found) return parsePerfData(found);
     }
   } catch {
     // Without counters the command line is asked.
@@ -81,19 +89,35 @@ async function readCounters(
   }
 }
 
+/** Who the JVM is by its counters, without asking it; its pid alone where it keeps none. */
+export async function jvmFactsByCounters(procRoot: string, jvm: ProcessFacts): Promise<JvmFacts> {
+  const counters = await readPerfData(join(procRoot, String(jvm.pid)), jvm);
+  const { vmName, vmVersion, jdkVersion, collector } = counters ? jvmSummary(counters) : {};
+  return {
+    pid: jvm.pid,
+    ...(vmName !== undefined && { vmName }),
+    ...(vmVersion !== undefined && { vmVersion }),
+    ...(jdkVersion !== undefined && { jdkVersion }),
+    ...(collector !== undefined && { collector }),
+  };
+}
+
 /** Asks the JVM who it is and how full its heap is. What it does not answer, or not in 10 s, is absent. */
 export async function askJvmFacts(
   attached: AttachedJvm,
   pid: number,
   signal: AbortSignal,
 ): Promise<{ facts: JvmFacts; jdkMajor?: number }> {
-  const ask = async (command: string): Promise<string> => {
+  const ask = async (command: string): Promise<string | undefined> => {
     const options = { timeoutSeconds: questionTimeoutSeconds, signal, maxBytes: 20_000 };
     const reply = await attached.run(command, options).catch(() => undefined);
-    return Buffer.from(reply?.output ?? []).toString();
+    return reply && Buffer.from(reply.output).toString();
   };
-  const version = parseVmVersion(await ask(vmVersionCommand));
-  const heap = parseHeapInfo(await ask(heapInfoCommand));
+  const versionText = await ask(vmVersionCommand);
+  const version = parseVmVersion(versionText ?? '');
+  // The JVM runs one command at a time: a second would only wait behind the one that it did not answer.
+  const heap =
+    versionText === undefined ? undefined : parseHeapInfo((await ask(heapInfoCommand)) ?? '');
   return {
     facts: {
       pid,

@@ -25,11 +25,13 @@ export function outcomeEvent(entry: IndexEntry): PodEvent {
     ...evidence.map(({ artifact, bytes }) => `${artifact} ${bytes} bytes`),
   ];
   const what = parts.length === 0 ? 'nothing was saved' : parts.join(', ');
+  const { pressure, explanation } = entry.memory ?? {};
+  const where = pressure === 'offHeap' ? `; off-heap pressure: ${explanation}` : '';
   const why = entry.reason === undefined ? '' : `; ${entry.reason}`;
   return {
     type: state === 'failed' ? 'Warning' : 'Normal',
     reason: eventReasons[state],
-    message: bounded(`${what}; capture ${captureId}${why}`),
+    message: bounded(`${what}; capture ${captureId}${where}${why}`),
     captureId,
   };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pressures } from '../jvm/memory-pressure.ts';
 import { artifacts, rungs } from '../policy/policy.ts';
 import { maxPartCount } from './ticket.ts';
 
@@ -29,6 +30,22 @@ export const jvmFacts = z.strictObject({
   heapUsedBytes: bytes.optional(),
   heapCommittedBytes: bytes.optional(),
   heapMaxBytes: bytes.optional(),
+});
+
+/** Where the memory is under pressure, and the numbers behind it. What is not known is absent. */
+export const memoryFacts = z.strictObject({
+  pressure: z.enum(pressures),
+  explanation: z.string().max(300),
+  heapUsedBytes: bytes.optional(),
+  heapUsedAfterGcBytes: bytes.optional(),
+  heapCommittedBytes: bytes.optional(),
+  heapMaxBytes: bytes.optional(),
+  offHeapBytes: bytes.optional(),
+  directBytes: bytes.optional(),
+  directMaxBytes: bytes.optional(),
+  residentBytes: bytes.optional(),
+  containerUsedBytes: bytes.optional(),
+  containerLimitBytes: bytes.optional(),
 });
 
 export const dumpResult = z.strictObject({
@@ -68,6 +85,7 @@ export const manifestSchema = z.strictObject({
   agentVersion: z.string().max(50),
   times: agentTimes,
   jvm: jvmFacts.optional(),
+  memory: memoryFacts.optional(),
   evidence: z
     .array(
       z.strictObject({
@@ -93,7 +111,7 @@ export const progressSchema = z.strictObject({
   captureId: z.string().regex(/^[a-z0-9]{16,40}$/),
   fencingToken: z.number().int().min(1),
   time,
-  step: z.enum(['heapInfo', 'threads', 'classHistogram', 'heapDump', 'done']),
+  step: z.enum([...artifacts, 'done']),
   rawBytes: bytes,
   compressedBytes: bytes,
   sentBytes: bytes,

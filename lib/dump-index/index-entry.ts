@@ -8,6 +8,7 @@ import {
   agentTimes,
   dumpResult,
   jvmFacts,
+  memoryFacts,
   type Manifest,
   type Progress,
 } from '../capture/manifest.ts';
@@ -58,6 +59,8 @@ export const indexEntrySchema = z.strictObject({
     finisher: z.enum(['seal', 'sweep']),
     jvm: jvmFacts.optional(),
   }),
+  /** Of the time just before the dump. */
+  memory: memoryFacts.optional(),
   objects: z.strictObject({
     prefix: z.string(),
     evidence: z.array(
@@ -180,6 +183,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
       finisher: input.finisher,
       ...(jvm === undefined ? {} : { jvm }),
     },
+    ...(manifest?.memory === undefined ? {} : { memory: manifest.memory }),
     objects: {
       prefix: record.objectPrefix,
       evidence: input.evidence.map((stored) => ({ ...stored })),

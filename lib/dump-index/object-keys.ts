@@ -87,8 +87,10 @@ export function capturePrefix(capture: {
 }
 
 const evidenceNames = {
+  processFacts: 'process-facts.txt',
   heapInfo: 'heap-info.txt',
   threads: 'threads.txt',
+  nativeMemory: 'native-memory.txt',
   classHistogram: 'class-histogram.txt',
 } as const satisfies Record<Exclude<Artifact, 'heapDump'>, string>;
 

@@ -8,6 +8,8 @@ export const vmVersionCommand = 'VM.version';
 export const heapInfoCommand = 'GC.heap_info';
 /** -l adds lock owners, -e the CPU time and allocations of each thread. Takes under 20 ms. */
 export const threadsCommand = 'Thread.print -l -e';
+/** Answers with one line that says so where -XX:NativeMemoryTracking is off, which is the default. */
+export const nativeMemoryCommand = 'VM.native_memory summary';
 /** -all counts unreachable objects too; without it the JVM runs a full GC first. */
 export const classHistogramCommand = 'GC.class_histogram -all';
 

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 
 /** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
-export const artifacts = ['heapInfo', 'threads', 'classHistogram', 'heapDump'] as const;
+export const artifacts = [
+  'processFacts',
+  'heapInfo',
+  'threads',
+  'nativeMemory',
+  'classHistogram',
+  'heapDump',
+] as const;
 export type Artifact = (typeof artifacts)[number];
 
 /** The ways to reach a JVM (docs/architecture.md): a DaemonSet's agent, an ephemeral container, exec. */

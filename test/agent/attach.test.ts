@@ -240,7 +240,7 @@ describe('collectEvidence', () => {
     );
 
     expect(stored).toBe(`${'x'.repeat(1_000)}\n[cut: only the first 1000 bytes]\n`);
-    expect(evidence.bytes).toBe(stored.length);
+    expect(evidence.stored?.bytes).toBe(stored.length);
     await attached.close();
   });
 

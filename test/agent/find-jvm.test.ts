@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findJvm, mainClass } from '../../lib/agent/find-jvm.ts';
 import { readProcess, stillRuns } from '../../lib/agent/process-facts.ts';
@@ -23,6 +23,31 @@ describe('findJvm', () => {
     expect(await findJvm(proc.path, node)).toMatchObject({
       ...{ pid: 4_300, namespacePid: 7, uid: 1001, gid: 1002, startTicks: '4711' },
       catchesQuit: true,
+    });
+  });
+
+  it.each([
+    ['tini', '/sbin/tini\n'],
+    ['a shell', '/bin/busybox\n'],
+  ])('finds the JVM of a musl image where process 1 is %s', async (_name, maps) => {
+    proc.add({ pid: 4_299, ppid: 0, nspid: 1, maps: `7f00-7f01 r-xp 0 0:0 1 ${maps}` });
+    const library = '/usr/lib/jvm/java-17-openjdk/lib/server/libjvm.so';
+    const musl = '7f02-7f03 r-xp 0 0:0 2 /lib/ld-musl-x86_64.so.1\n';
+    proc.add({
+      ...{ pid: 4_300, ppid: 4_299, nspid: 7 },
+      maps: `7f00-7f01 r-xp 00000000 08:01 1  ${library}\n${musl}`,
+    });
+
+    expect(await findJvm(proc.path, node)).toMatchObject({ pid: 4_300, namespacePid: 7 });
+  });
+
+  it('knows all groups of a JVM, of which 0 may be one', async () => {
+    const folder = proc.add({ pid: 10, uid: 1_000_650_000, gid: 0 });
+    const status = readFileSync(join(folder, 'status'), 'utf8');
+    writeFileSync(join(folder, 'status'), status.replace('Groups:\t ', 'Groups:\t0 1000650000 '));
+
+    expect(await findJvm(proc.path, node)).toMatchObject({
+      ...{ uid: 1_000_650_000, gid: 0, groups: [0, 1_000_650_000] },
     });
   });
 

@@ -55,14 +55,19 @@ export class ProcFolder {
     return folder;
   }
 
-  /** Shows a real process, as if it ran in the tickets' container. */
-  link(pid: number, cgroup = cgroupLine()): void {
+  /** Shows a real process, as if it ran in the tickets' container, whose root may be another than the machine's. */
+  link(pid: number, cgroup = cgroupLine(), root = `/proc/${pid}/root`): void {
     const folder = join(this.path, String(pid));
     mkdirSync(folder);
-    for (const name of ['cmdline', 'cwd', 'environ', 'maps', 'root', 'stat', 'status']) {
+    for (const name of ['cmdline', 'cwd', 'environ', 'limits', 'maps', 'stat', 'status', 'task']) {
       symlinkSync(`/proc/${pid}/${name}`, join(folder, name));
     }
+    symlinkSync(root, join(folder, 'root'));
     writeFileSync(join(folder, 'cgroup'), cgroup);
+  }
+
+  hide(pid: number): void {
+    rmSync(join(this.path, String(pid)), { recursive: true });
   }
 
   remove(): void {

@@ -46,7 +46,7 @@ describe('sealCapture', () => {
       },
       faults: [],
     });
-    expect(entry?.objects.evidence).toHaveLength(3);
+    expect(entry?.objects.evidence).toHaveLength(5);
     expect(storedDump().byteLength).toBe(manifest.dump?.compressedBytes);
     expect(await world.lockHolder()).toBeUndefined();
     expect((await world.claims.readCapture(record.captureId))?.state).toBe('complete');
@@ -54,6 +54,16 @@ describe('sealCapture', () => {
     expect(world.cluster.events.at(-1)).toMatchObject({ reason: 'HeapDumpSaved', type: 'Normal' });
     expect(world.cluster.events.at(-1)?.message).toContain('123456 bytes');
     expect(world.cluster.events.at(-1)?.message).toContain(record.captureId);
+  });
+
+  it('tells the pod and the index where the memory is short, if it is not the heap', async () => {
+    const memory = { pressure: 'offHeap', explanation: '9 of 10 bytes', offHeapBytes: 9 } as const;
+    await world.runAgent({ manifest: { memory } });
+
+    await seal();
+
+    expect(world.indexEntries()[0]?.memory).toEqual(memory);
+    expect(world.cluster.events.at(-1)?.message).toContain('off-heap pressure: 9 of 10 bytes');
   });
 
   it('changes nothing when the notification comes again', async () => {

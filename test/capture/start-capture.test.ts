@@ -31,8 +31,10 @@ describe('startCapture', () => {
       target: { podUid: 'uid-1', containerID: 'containerd://c1' },
     });
     expect(ticket.evidence.map(({ artifact }) => artifact)).toEqual([
+      'processFacts',
       'heapInfo',
       'threads',
+      'nativeMemory',
       'classHistogram',
     ]);
     expect(ticket.heapDump?.directories).toEqual(['/tmp']);

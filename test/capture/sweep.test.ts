@@ -45,7 +45,7 @@ describe('sweepCaptures', () => {
     expect(world.indexEntries()).toMatchObject([
       { state: 'salvaged', how: { finisher: 'sweep', jvm: { jdkVersion: '21' } } },
     ]);
-    expect(world.indexEntries()[0]?.objects.evidence).toHaveLength(3);
+    expect(world.indexEntries()[0]?.objects.evidence).toHaveLength(5);
     expect(await world.lockHolder()).toBeUndefined();
     expect(world.cluster.events.at(-1)).toMatchObject({ reason: 'HeapDumpSalvaged' });
   });

@@ -55,12 +55,14 @@ describe('object keys', () => {
       keys.manifest,
       keys.progress,
       keys.heapDump,
+      keys.evidence('processFacts'),
       keys.evidence('heapInfo'),
       keys.evidence('threads'),
+      keys.evidence('nativeMemory'),
       keys.evidence('classHistogram'),
     ];
 
-    expect(new Set(all).size).toBe(6);
+    expect(new Set(all).size).toBe(8);
     expect(all.every((key) => key.startsWith(prefix))).toBe(true);
   });
 

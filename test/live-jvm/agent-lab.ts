@@ -26,7 +26,7 @@ export class AgentLab {
   /** Starts an application of test/live-jvm/apps; resolves when it says that it is ready. */
   async startJvm(
     jdk: Jdk,
-    application: 'RandomHeap' | 'HeapWitness',
+    application: 'RandomHeap' | 'HeapWitness' | 'GcStorm' | 'OffHeap',
     options: { args: string[]; jvmArgs?: string[]; maxFileBytes?: number },
   ): Promise<ChildProcess & { pid: number }> {
     const source = join(import.meta.dirname, `apps/${application}.java`);

@@ -138,7 +138,10 @@ describe('a dump', () => {
       containerName: 'app',
       containerID: 'containerd://aaaa',
       captureId: expect.stringMatching(/^[a-z0-9]{16,40}$/),
-      artifacts: ['heapInfo', 'threads', 'classHistogram', 'heapDump'],
+      artifacts: [
+        ...['processFacts', 'heapInfo', 'threads', 'nativeMemory'],
+        ...['classHistogram', 'heapDump'],
+      ],
       expectedBytes: Math.ceil(1.4 * 512 * 1024 ** 2),
       // One failure is left, 10 s away, and then 30 s of grace.
       deadlineTime: '2026-03-01T12:00:40.000Z',

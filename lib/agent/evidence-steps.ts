@@ -1,0 +1,155 @@
+import type { Manifest } from '../capture/manifest.ts';
+import type { Ticket } from '../capture/ticket.ts';
+import { CaptureError, messageOf } from '../errors.ts';
+import { withoutSecrets, type Logger } from '../log.ts';
+import { isUnanswered, type AttachedJvm } from './attach.ts';
+import {
+  collectEvidence,
+  storeEvidence,
+  type AskedArtifact,
+  type StoredEvidence,
+} from './evidence.ts';
+import { jvmFactsByCounters } from './jvm-facts.ts';
+import { readMemoryFacts } from './memory-facts.ts';
+import { describeProcesses } from './process-evidence.ts';
+import type { ProcessFacts } from './process-facts.ts';
+import type { ProgressReporter } from './progress.ts';
+import { putObject, type PutBody } from './put-object.ts';
+import { askForThreadsInLog } from './threads-in-log.ts';
+
+/** What the steps of the evidence need of a capture. */
+export interface EvidenceSteps {
+  readonly ticket: Ticket;
+  readonly procRoot: string;
+  readonly manifest: Manifest;
+  readonly progress: ProgressReporter;
+  readonly log: Logger;
+  readonly stop: AbortSignal;
+  /** Milliseconds since 1970: evidence that is not stored by then is given up, most of it earlier. */
+  readonly partsDeadline: number;
+}
+
+const maxEvidencePutMilliseconds = 30_000;
+
+/**
+ * Stores what can be read of processes without asking them, if it was ordered. Reads before it resolves the
+ * outer promise; the inner one resolves when the text is durable, or a fault is noted. Never rejects.
+ */
+export async function beginProcessFacts(
+  steps: EvidenceSteps,
+  pids: readonly number[],
+): Promise<{ stored: Promise<void> }> {
+  const { ticket, procRoot, progress } = steps;
+  const order = ticket.evidence.find(({ artifact }) => artifact === 'processFacts');
+  if (order === undefined || pids.length === 0) return { stored: Promise.resolve() };
+  progress.update({ step: 'processFacts' });
+  const started = performance.now();
+  const text = await describeProcesses(procRoot, pids);
+  const store = async (): Promise<void> => {
+    try {
+      const chunks = [Buffer.from(text)];
+      const what = { chunks, putUrl: order.putUrl, put: putWith(steps) };
+      noteStored(steps, await storeEvidence('processFacts', what), started);
+    } catch (error) {
+      noteFault(steps, error, 'processFacts: ');
+    }
+  };
+  return { stored: store() };
+}
+
+/**
+ * Asks the JVM for each piece of evidence that was ordered, each durable before the next begins, and judges
+ * its memory. The JVM runs one command at a time: once it has not answered in time, the others are not asked
+ * for, since they would only wait behind that one, and before the dump. Threads that cannot be
+ * stored go to the JVM's own log instead.
+ */
+export async function collectAllEvidence(
+  steps: EvidenceSteps,
+  attached: AttachedJvm,
+  jvm: ProcessFacts,
+): Promise<void> {
+  const { ticket, manifest, progress, log, stop, procRoot } = steps;
+  const unasked: AskedArtifact[] = [];
+  let unanswered = false;
+  let nativeMemory: string | undefined;
+  for (const { artifact, putUrl } of ticket.evidence) {
+    if (artifact === 'processFacts') continue;
+    if (unanswered) {
+      unasked.push(artifact);
+      continue;
+    }
+    progress.update({ step: artifact, ...(manifest.jvm && { jvm: manifest.jvm }) });
+    const started = performance.now();
+    try {
+      const order = { artifact, putUrl };
+      const { stored, text } = await collectEvidence(attached, order, {
+        ...{ signal: stop, put: putWith(steps) },
+      });
+      if (artifact === 'nativeMemory') nativeMemory = text();
+      if (stored) noteStored(steps, stored, started);
+      else log.info('the JVM does not track its native memory', { artifact });
+    } catch (error) {
+      unanswered = isUnanswered(error);
+      const words = artifact === 'threads' ? await askForThreadsInLog(procRoot, jvm) : '';
+      noteFault(steps, error, `${artifact}: `, words);
+    }
+  }
+  if (unasked.length > 0) {
+    const message = `${unasked.join(', ')}: not asked for, since the JVM did not answer before`;
+    const words = unasked.includes('threads') ? await askForThreadsInLog(procRoot, jvm) : '';
+    noteFault(steps, new CaptureError('AttachFailed', message), '', words);
+  }
+  await noteMemory(steps, jvm, nativeMemory);
+}
+
+/** What is left to do for a JVM that could not be attached to. @returns the end of the fault's sentence. */
+export async function collectWithoutAttach(
+  steps: EvidenceSteps,
+  jvm: ProcessFacts,
+): Promise<string> {
+  const { ticket, procRoot, manifest } = steps;
+  manifest.jvm = await jvmFactsByCounters(procRoot, jvm);
+  await noteMemory(steps, jvm, undefined);
+  const threadsWanted = ticket.evidence.some(({ artifact }) => artifact === 'threads');
+  return threadsWanted ? askForThreadsInLog(procRoot, jvm) : '';
+}
+
+async function noteMemory(
+  { procRoot, manifest, log }: EvidenceSteps,
+  jvm: ProcessFacts,
+  nativeMemory: string | undefined,
+): Promise<void> {
+  manifest.memory = await readMemoryFacts(procRoot, jvm, { facts: manifest.jvm, nativeMemory });
+  log.info('memory judged', manifest.memory);
+}
+
+/** Notes in log and manifest what could not be done. `words` end the sentence. */
+export function noteFault(
+  { manifest, log }: Pick<EvidenceSteps, 'manifest' | 'log'>,
+  error: unknown,
+  prefix = '',
+  words = '',
+): void {
+  const code = error instanceof CaptureError ? error.code : 'DumpFailed';
+  const text = `${prefix}${messageOf(error, 700)}${words && `; ${words}`}`;
+  const message = withoutSecrets(text).slice(0, 1_000);
+  log.warn('step failed', { code, reason: message });
+  if (manifest.faults.length < 20) manifest.faults.push({ code, message });
+}
+
+function noteStored({ manifest, log }: EvidenceSteps, stored: StoredEvidence, started: number) {
+  manifest.evidence.push(stored);
+  const milliseconds = Math.round(performance.now() - started);
+  log.info('evidence stored', { artifact: stored.artifact, bytes: stored.bytes, milliseconds });
+}
+
+function putWith({ partsDeadline }: EvidenceSteps) {
+  return (url: string, body: PutBody): Promise<unknown> =>
+    putObject(url, body, { deadline: evidenceDeadline(partsDeadline) });
+}
+
+/** An outage of the bucket must not take the time that the dump needs, on whose end it may be over. */
+function evidenceDeadline(partsDeadline: number): number {
+  const now = Date.now();
+  return now + Math.min(maxEvidencePutMilliseconds, (partsDeadline - now) / 8);
+}
