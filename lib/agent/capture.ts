@@ -4,6 +4,8 @@ import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { attach, type AttachedJvm } from './attach.ts';
+import type { CaptureMetrics } from './capture-metrics.ts';
+import { expectedDump } from './dump-estimate.ts';
 import {
   beginProcessFacts,
   collectAllEvidence,
@@ -23,6 +25,7 @@ export interface CaptureOptions {
   /** Where processes are looked up, `/proc` in a pod. */
   readonly procRoot: string;
   readonly log: Logger;
+  readonly metrics?: CaptureMetrics;
   /** Longest time in which a dump may rest; 60 unless told. */
   readonly stallSeconds?: number;
 }
@@ -63,9 +66,10 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
     Math.max(0, deadline - margin - started),
   );
   const { captureId, fencingToken } = ticket;
+  const log = options.log.with({ captureId, fencingToken, podName: ticket.target.podName });
   const capture: Capture = {
     ...options,
-    log: options.log.with({ captureId, fencingToken, podName: ticket.target.podName }),
+    log,
     deadline,
     partsDeadline: deadline - margin / 5,
     stop: stop.signal,
@@ -73,14 +77,22 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
       captureId,
       fencingToken,
       put: (body) => putObject(ticket.progressUrl, body, { deadline: deadline - margin / 5 }),
+      onTell: ({ step, rawBytes, compressedBytes, sentBytes, sentPartCount, estimate }) =>
+        log.info('progress', {
+          ...{ step, rawBytes, compressedBytes, sentBytes, sentPartCount, ...estimate },
+        }),
     }),
     manifest: emptyManifest(ticket, new Date(started)),
   };
+  const noteEnd = options.metrics?.begin(ticket, () => capture.progress.snapshot());
+  let end: CaptureEnd = 'unfinished';
   try {
     const outcome = await captureJvm(capture);
     await capture.progress.settle();
-    return await conclude(capture, outcome);
+    end = await conclude(capture, outcome);
+    return end;
   } finally {
+    noteEnd?.(end);
     clearTimeout(stopTimer);
   }
 }
@@ -146,6 +158,7 @@ async function dumpHeap(
   const { ticket, manifest, progress, log, stop, partsDeadline, procRoot } = capture;
   if (!ticket.heapDump) return undefined;
   const heapUsedBytes = manifest.jvm?.heapUsedBytes;
+  progress.expect(expectedDump(ticket.heapDump.expectedBytes, heapUsedBytes));
   const started = performance.now();
   const outcome = await saveHeapDump({
     ...{ ticket, order: ticket.heapDump, procRoot, jvm, attached, stop, partsDeadline, progress },

@@ -31,12 +31,14 @@ export interface DaemonOptions {
   readonly log: Logger;
   /** Fetches and checks a ticket; throws CaptureError InvalidTicket, TicketExpired, ObjectStoreUnavailable. */
   readonly fetchTicket: (ticketUrl: string) => Promise<Ticket>;
+  /** Prometheus text for /metrics. */
+  readonly metricsText: () => string;
   /** Runs a capture to its end. */
   readonly run: (ticket: Ticket) => Promise<unknown>;
 }
 
 export interface Daemon {
-  /** Where /healthz answers, if a port was given (0 picks one). */
+  /** Where /healthz and /metrics answer, if a port was given (0 picks one). */
   readonly healthPort?: number;
   /** Accepts nothing more and waits for what runs: each capture ends by its own deadline. */
   stop(): Promise<void>;
@@ -57,7 +59,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await listen(server, { path: options.socketPath });
   await chmod(options.socketPath, 0o600);
   const health =
-    options.healthPort === undefined ? undefined : await serveHealth(options.healthPort, captures);
+    options.healthPort === undefined
+      ? undefined
+      : await serveHealth(options.healthPort, captures, options.metricsText);
   const address = health?.address();
   options.log.info('agent listens', { maxCaptures: options.maxCaptures });
   return {
@@ -185,12 +189,24 @@ export function refused(reason: RefusalReason, message: string): StartAnswer {
   return { outcome: 'refused', reason, message: withoutSecrets(message) };
 }
 
-async function serveHealth(port: number, captures: Captures): Promise<HttpServer> {
-  const server = createHttpServer((request, response) => {
+async function serveHealth(
+  port: number,
+  captures: Captures,
+  metricsText: () => string,
+): Promise<HttpServer> {
+  const limits = { headersTimeout: 5_000, requestTimeout: 5_000, keepAliveTimeout: 5_000 };
+  const server = createHttpServer(limits, (request, response) => {
+    request.resume();
+    if (request.url === '/metrics') {
+      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+      response.end(metricsText());
+      return;
+    }
     const found = request.url === '/healthz';
     response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' });
     response.end(found ? JSON.stringify({ runningCaptureCount: captures.runningCount }) : '{}');
   });
+  server.maxConnections = 64;
   await listen(server, { port });
   return server;
 }

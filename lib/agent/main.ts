@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts';
 import { createLogger } from '../log.ts';
+import { CaptureMetrics } from './capture-metrics.ts';
 import { runCapture, type CaptureEnd } from './capture.ts';
 import { startDaemon } from './daemon.ts';
 import { fetchTicket } from './fetch-ticket.ts';
@@ -30,13 +31,15 @@ async function serve(): Promise<number> {
     process.once('SIGINT', resolve);
   });
   const healthPort = wholeNumber('HEAPCATCH_HEALTH_PORT', 0, 65_535);
+  const metrics = new CaptureMetrics();
   const daemon = await startDaemon({
     socketPath,
     maxCaptures: wholeNumber('HEAPCATCH_MAX_CAPTURES', 1, 10) ?? 2,
     ...(healthPort !== undefined && { healthPort }),
     log,
     fetchTicket: (ticketUrl) => fetchTicket(ticketUrl, servedTicketTimeoutSeconds),
-    run: (ticket) => runCapture({ ticket, procRoot, log }),
+    run: (ticket) => runCapture({ ticket, procRoot, log, metrics }),
+    metricsText: () => metrics.text(),
   });
   log.info('agent stops; captures that run may end', { signal: await signalled });
   await daemon.stop();

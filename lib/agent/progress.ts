@@ -1,19 +1,23 @@
 import { createHash } from 'node:crypto';
 import type { Progress } from '../capture/manifest.ts';
+import { DumpRates, type DumpCounts, type ExpectedDump } from './dump-estimate.ts';
 import type { PutBody } from './put-object.ts';
 
 const reportPeriodMilliseconds = 1_000;
+const tellPeriodMilliseconds = 5_000;
 
 export interface ProgressOptions {
   readonly captureId: string;
   readonly fencingToken: number;
   /** Puts the progress object; tries again by itself until the capture's deadline. */
   readonly put: (body: PutBody) => Promise<unknown>;
+  /** Is told at most every 5 s, as long as something moves: for the log. */
+  readonly onTell?: (progress: Progress) => void;
   readonly now?: () => number;
 }
 
 type Changes = Partial<
-  Omit<Progress, 'schemaVersion' | 'captureId' | 'fencingToken' | 'openParts'>
+  Omit<Progress, 'schemaVersion' | 'captureId' | 'fencingToken' | 'openParts' | 'estimate'>
 >;
 
 /**
@@ -29,17 +33,32 @@ export class ProgressReporter {
   #storedWithoutGap = 0;
   #state: Changes = {};
   #lastPut = -Infinity;
+  #lastTold: number;
+  #rates: DumpRates | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
   constructor(options: ProgressOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#lastTold = this.#now();
+  }
+
+  /** From here on the numbers are those of a dump that is expected to be so large. */
+  expect(expected: ExpectedDump): void {
+    this.#rates = new DumpRates(expected, this.#now());
+  }
+
+  /** The account as it is now. */
+  snapshot(): Progress {
+    return this.#document();
   }
 
   /** Notes the changes, and puts them unless a put went out within the last second. A failed put is let go. */
   update(changes: Changes): void {
     this.#state = { ...this.#state, ...changes };
+    this.#rates?.note(countsOf(this.#state), this.#now());
+    this.#tell();
     if (this.#now() - this.#lastPut < reportPeriodMilliseconds || this.#next) return;
     this.#put().catch(() => undefined);
   }
@@ -69,6 +88,12 @@ export class ProgressReporter {
     await Promise.allSettled([this.#running, this.#next]);
   }
 
+  #tell(): void {
+    if (this.#now() - this.#lastTold < tellPeriodMilliseconds) return;
+    this.#lastTold = this.#now();
+    this.#options.onTell?.(this.#document());
+  }
+
   /** One put runs, at most one waits; whoever comes while one waits shares it, since it reads the state late. */
   #put(): Promise<void> {
     if (this.#next) return this.#next;
@@ -95,6 +120,7 @@ export class ProgressReporter {
 
   #document(): Progress {
     const { captureId, fencingToken } = this.#options;
+    const estimate = this.#rates?.estimate(countsOf(this.#state), this.#now());
     return {
       schemaVersion: 1,
       captureId,
@@ -106,10 +132,15 @@ export class ProgressReporter {
       sentBytes: 0,
       sentPartCount: 0,
       ...this.#state,
+      ...(estimate && { estimate }),
       openParts: [...this.#openParts].map(([partNumber, remainingBytes]) => ({
         partNumber,
         remainingBytes,
       })),
     };
   }
+}
+
+function countsOf({ rawBytes = 0, compressedBytes = 0, sentBytes = 0 }: Changes): DumpCounts {
+  return { rawBytes, compressedBytes, sentBytes };
 }

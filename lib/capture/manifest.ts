@@ -116,6 +116,19 @@ export const progressSchema = z.strictObject({
   compressedBytes: bytes,
   sentBytes: bytes,
   sentPartCount: z.number().int().min(0).max(maxPartCount),
+  /** While the dump is written: how much is to be expected, how fast it goes, how long it may take. */
+  estimate: z
+    .strictObject({
+      expectedBytes: bytes,
+      /** 1.4 times the used heap, or the ticket's upper estimate where the JVM did not tell. */
+      basedOn: z.enum(['heapUsedBytes', 'ticket']),
+      /** Of the last 10 seconds. */
+      rawBytesPerSecond: bytes,
+      sentBytesPerSecond: bytes,
+      /** Absent while nothing moves, and when the dump has outgrown what was expected. */
+      remainingSeconds: bytes.optional(),
+    })
+    .optional(),
   /**
    * Parts that end inside a record, and the bytes of it that are still to come. Each stays here until a part after
    * it is stored without a gap: so long it could be the last that arrived.

@@ -11,6 +11,7 @@ import { answerEvent, eventIdentity } from './capture-events.ts';
 import { dumpAnswer, refusedAnswer } from './intent-answers.ts';
 import { buildTicket, openUpload, putTicket } from './issue-ticket.ts';
 import type { ClusterApi } from './ports.ts';
+import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
 import {
   agentNameOf,
@@ -49,7 +50,9 @@ const maxStartSeconds = 20;
  * @throws CaptureError of the ports; ClaimUnsettled (retryable) when a twin may have died before its start.
  */
 export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<CaptureAnswer> {
-  const { answer, pod } = await answerTo(deps, signal);
+  const answered = await answerTo(deps, signal);
+  const { pod } = answered;
+  const answer = await withProgress(deps, answered);
   const { message: explanation, ...decided } = answer;
   deps.logger.info('decision', {
     clusterName: signal.clusterName,
@@ -68,14 +71,25 @@ export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<C
 interface Answered {
   answer: CaptureAnswer;
   pod: PodFacts | undefined;
+  /** The capture that stands in the way. */
+  holderId?: string | undefined;
+}
+
+/** Adds how far the capture is that stands in the way: whoever asks wants to know how long to wait. */
+async function withProgress(
+  deps: CaptureDeps,
+  { answer, holderId }: Answered,
+): Promise<CaptureAnswer> {
+  const words = holderId === undefined ? undefined : await readProgressWords(deps, holderId);
+  return words === undefined ? answer : { ...answer, message: `${answer.message}; ${words}` };
 }
 
 async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Promise<Answered> {
   const { agentImage } = deps.settings;
   const weighed = await weighSignal({ ...deps, agentImage }, signal);
   if (!weighed.worth) {
-    const { answer, pod, twinId } = weighed;
-    return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod };
+    const { answer, pod, twinId, holderId } = weighed;
+    return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod, holderId };
   }
   const { intent } = weighed;
   const { pod, decision } = intent;
@@ -84,7 +98,8 @@ async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Pr
   if (claim.outcome === 'refused') {
     const twinId = claim.reason === 'AlreadyCaptured' ? decision.captureId : undefined;
     const answer = refusedAnswer(intent, claim);
-    return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod };
+    const holderId = twinId ?? (claim.reason === 'LockHeld' ? claim.holderIdentity : undefined);
+    return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod, holderId };
   }
   return { answer: await startClaimed(deps, intent, claim.record), pod };
 }

@@ -33,6 +33,8 @@ export type Weighed =
       pod: PodFacts | undefined;
       /** Of an `AlreadyCaptured`: the capture that is there. */
       twinId?: string;
+      /** Of an `AlreadyCaptured` or `LockHeld`: the capture that runs. */
+      holderId?: string;
     };
 
 export interface WeighDeps {
@@ -64,9 +66,17 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
     lockKey === undefined ? { acquireTimes: [] } : await deps.claims.readHistory(lockKey);
   const decision = decide({ signal, pod, history, policy, now: deps.clock() });
   if (decision.decision === 'skip') {
-    const twinId = decision.reason === 'AlreadyCaptured' ? history.holderIdentity : undefined;
+    const { holderIdentity: holderId } = history;
+    const twinId = decision.reason === 'AlreadyCaptured' ? holderId : undefined;
+    const held = twinId !== undefined || decision.reason === 'LockHeld';
     const answer = skipAnswer(decision.reason, decision.message);
-    return { worth: false, pod, answer, ...(twinId === undefined ? {} : { twinId }) };
+    return {
+      worth: false,
+      pod,
+      answer,
+      ...(twinId && { twinId }),
+      ...(held && holderId && { holderId }),
+    };
   }
   const container = pod?.containers.find((one) => one.containerName === decision.containerName);
   if (pod === undefined || lockKey === undefined || container === undefined) {

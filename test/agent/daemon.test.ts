@@ -36,6 +36,7 @@ afterEach(async () => {
 function start(): Promise<Daemon> {
   return startDaemon({
     ...{ socketPath, maxCaptures: 2, healthPort: 0 },
+    metricsText: () => 'heapcatch_agent_captures_running 0\n',
     log: createLogger('agent', { write: (line) => lines.push(line) }),
     fetchTicket: (ticketUrl) => {
       const [id = '', token = '1'] = new URL(ticketUrl).pathname.slice(1).split('/');
@@ -142,6 +143,17 @@ describe('the agent of a node', () => {
     const answer = await fetch(`http://127.0.0.1:${daemon.healthPort}/healthz`);
 
     expect([answer.status, await answer.json()]).toEqual([200, { runningCaptureCount: 0 }]);
+  });
+});
+
+describe('the agent’s HTTP port', () => {
+  it('answers /metrics as Prometheus text, and nothing else', async () => {
+    const answer = await fetch(`http://127.0.0.1:${daemon.healthPort}/metrics`);
+    const other = await fetch(`http://127.0.0.1:${daemon.healthPort}/`);
+
+    expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(await answer.text()).toBe('heapcatch_agent_captures_running 0\n');
+    expect([other.status, await other.text()]).toEqual([404, '{}']);
   });
 });
 

@@ -5,18 +5,20 @@ import { captureId } from './tickets.ts';
 
 function reporter(put?: () => Promise<unknown>) {
   const documents: Progress[] = [];
+  const told: Progress[] = [];
   const clock = { now: 1_700_000_000_000 };
   const progress = new ProgressReporter({
     captureId,
     fencingToken: 3,
     now: () => clock.now,
+    onTell: (one) => told.push(one),
     put: async (body) => {
       const json: unknown = JSON.parse(Buffer.concat(body.chunks).toString());
       documents.push(progressSchema.parse(json));
       await put?.();
     },
   });
-  return { documents, clock, progress };
+  return { documents, told, clock, progress };
 }
 
 describe('ProgressReporter', () => {
@@ -32,6 +34,24 @@ describe('ProgressReporter', () => {
 
     expect(documents.map(({ step }) => step)).toEqual(['threads', 'heapDump']);
     expect(documents[1]).toMatchObject({ rawBytes: 5, sentBytes: 3, fencingToken: 3 });
+  });
+
+  it('tells the log at most every 5 s, however often it is updated, with an estimate', () => {
+    const { told, clock, progress } = reporter();
+    progress.expect({ expectedBytes: 1_000, basedOn: 'ticket' });
+
+    for (let second = 1; second <= 11; second += 1) {
+      clock.now += 1_000;
+      const sizes = { rawBytes: second * 50, compressedBytes: second * 10, sentBytes: second * 10 };
+      for (let block = 0; block < 100; block += 1) progress.update({ step: 'heapDump', ...sizes });
+    }
+
+    expect(told.map(({ rawBytes }) => rawBytes)).toEqual([250, 500]);
+    expect(told[1]?.estimate).toEqual({
+      ...{ expectedBytes: 1_000, basedOn: 'ticket', remainingSeconds: 10 },
+      ...{ rawBytesPerSecond: 50, sentBytesPerSecond: 10 },
+    });
+    expect(progress.snapshot()).toMatchObject({ rawBytes: 550, step: 'heapDump' });
   });
 
   it('announces an open part at once, whatever the time', async () => {

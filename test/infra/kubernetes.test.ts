@@ -9,7 +9,11 @@ interface Manifest {
   kind: string;
   metadata: { name: string; namespace?: string };
   rules?: { resources: string[]; verbs: string[] }[];
-  spec?: { template?: { spec: PodSpec } };
+  spec?: { template?: PodTemplate };
+}
+interface PodTemplate {
+  metadata: { annotations?: Record<string, string> };
+  spec: PodSpec;
 }
 interface SecurityContext {
   runAsNonRoot?: boolean;
@@ -25,7 +29,12 @@ interface PodSpec {
   hostNetwork?: boolean;
   securityContext?: SecurityContext;
   automountServiceAccountToken?: boolean;
-  containers: { securityContext?: SecurityContext; resources?: { limits?: { memory?: string } } }[];
+  containers: {
+    securityContext?: SecurityContext;
+    resources?: { limits?: { memory?: string } };
+    ports?: { containerPort: number }[];
+    env?: { name: string; value: string }[];
+  }[];
 }
 
 const manifestsIn = (folder: string): Manifest[] =>
@@ -34,9 +43,10 @@ const manifestsIn = (folder: string): Manifest[] =>
     .flatMap((file) => loadAllYaml(readFileSync(path.join(project, file), 'utf8')) as Manifest[]);
 const manifests = [...manifestsIn('base'), ...manifestsIn('components')];
 
-const podSpec = (name: string): PodSpec =>
+const podTemplate = (name: string): PodTemplate =>
   manifests.find((manifest) => manifest.metadata.name === name && manifest.spec?.template)!.spec!
-    .template!.spec;
+    .template!;
+const podSpec = (name: string): PodSpec => podTemplate(name).spec;
 
 describe('the manifests of the cluster side', () => {
   it('grant exactly the verbs that docs/permissions.md lists', () => {
@@ -82,6 +92,22 @@ describe('the manifests of the cluster side', () => {
       expect(container.resources?.limits?.memory).toBeDefined();
     }
   });
+
+  it.each(['heapcatch-forwarder', 'heapcatch-agent'])(
+    'let Prometheus scrape %s at the port that its program is told to open',
+    (name) => {
+      const { metadata, spec } = podTemplate(name);
+      const [container] = spec.containers;
+      const [port] = container?.ports ?? [];
+
+      expect(metadata.annotations).toEqual({
+        'prometheus.io/scrape': 'true',
+        'prometheus.io/port': String(port?.containerPort),
+      });
+      const told = container?.env?.find((one) => one.name === 'HEAPCATCH_HEALTH_PORT');
+      expect(told?.value ?? String(port?.containerPort)).toBe(String(port?.containerPort));
+    },
+  );
 
   it('give the node agent three capabilities, no privileges and no token', () => {
     const spec = podSpec('heapcatch-agent');

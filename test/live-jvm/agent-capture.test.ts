@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
 import { manifestSchema, type Manifest, type Progress } from '../../lib/capture/manifest.ts';
@@ -264,7 +264,11 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
 
     it('is started by exec, answers at once, and lets the capture end when it is stopped', async () => {
       await lab.startJvm(jdk, 'RandomHeap', { args: randomHeap });
-      const env = { HEAPCATCH_SOCKET: join(lab.folder, 'agent.sock') };
+      const healthPort = await freePort();
+      const env = {
+        HEAPCATCH_SOCKET: join(lab.folder, 'agent.sock'),
+        HEAPCATCH_HEALTH_PORT: String(healthPort),
+      };
       orderCapture({ partBytes: minPartBytes });
       const served = lab.startAgent('serve', env);
       await listening(env.HEAPCATCH_SOCKET);
@@ -273,18 +277,32 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
 
       const { code, stdout } = await lab.startAgent('start', env, line).ended;
       await held.asked;
+      const metrics = await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text();
       const again = await lab.startAgent('start', env, line).ended;
       served.child.kill('SIGTERM');
       held.release();
 
       expect([code, JSON.parse(stdout)]).toEqual([0, { outcome: 'accepted', captureId }]);
       expect(JSON.parse(again.stdout)).toEqual({ outcome: 'accepted', captureId });
+      expect(metrics).toMatch(
+        /^heapcatch_agent_capture_raw_bytes\{[^}]*target_pod="cart-1"\} [1-9]\d*$/m,
+      );
+      expect(metrics).toMatch(/^heapcatch_agent_capture_expected_bytes\{[^}]*\} 67108864$/m);
       expect((await served.ended).code).toBe(0);
       expect(manifest().faults).toEqual([]);
       expect(walkStored(storedDump())).toMatchObject({ ended: true, found: true });
     });
   },
 );
+
+/** A TCP port that nobody listens on just now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
 
 /** Resolves when something accepts connections there. */
 async function listening(socketPath: string): Promise<void> {

@@ -1,0 +1,57 @@
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { ClaimStore } from '../claim/claim-store.ts';
+import type { Progress } from './manifest.ts';
+import type { Clock, ObjectStore } from './ports.ts';
+import { readProgress } from './read-account.ts';
+
+/** How far a capture is, for a person: a sentence without its full stop. What is estimated is called so. */
+export function progressWords(progress: Progress, now: Date): string {
+  const { step, rawBytes, sentBytes, estimate } = progress;
+  const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(progress.time)) / 1_000));
+  const asOf = `as of ${seconds} s ago`;
+  if (step === 'done') return `everything is stored, ${asOf}`;
+  if (step !== 'heapDump') return `${step} is being collected, ${asOf}`;
+  const numbers = `${mebibytes(rawBytes)} read, ${mebibytes(sentBytes)} sent`;
+  if (estimate === undefined) return `heapDump: ${numbers}, ${asOf}`;
+  const left =
+    estimate.remainingSeconds === undefined
+      ? 'time left unknown'
+      : `about ${Math.ceil(estimate.remainingSeconds)} s left (estimate)`;
+  return `heapDump: ${percentOf(rawBytes, estimate.expectedBytes)} % (${numbers}, about ${mebibytes(estimate.expectedBytes)} expected), ${left}, ${asOf}`;
+}
+
+/** 0 to 99: the expected size is an estimate, which the dump may pass, and only its end is 100. */
+export function percentOf(rawBytes: number, expectedBytes: number): number {
+  return expectedBytes <= 0 ? 99 : Math.min(99, Math.floor((100 * rawBytes) / expectedBytes));
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / (1024 * 1024))} MiB`;
+}
+
+export interface ProgressDeps {
+  claims: Pick<ClaimStore, 'readCapture'>;
+  objects: ObjectStore;
+  clock: Clock;
+  logger: Logger;
+}
+
+/**
+ * How far the capture is that stands in the way of another; `undefined` when it does not run, has told nothing yet, or
+ * cannot be read: the answer it would adorn is right without it.
+ */
+export async function readProgressWords(
+  { claims, objects, clock, logger }: ProgressDeps,
+  captureId: string,
+): Promise<string | undefined> {
+  try {
+    const record = await claims.readCapture(captureId);
+    if (record?.state !== 'started') return undefined;
+    const progress = await readProgress(objects, record);
+    return progress.found === 'valid' ? progressWords(progress.value, clock()) : undefined;
+  } catch (error) {
+    logger.warn('progress not read', { captureId, reason: messageOf(error) });
+    return undefined;
+  }
+}
