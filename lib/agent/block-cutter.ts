@@ -28,14 +28,16 @@ export interface RawBlock {
 export class BlockCutter {
   #buffer: Uint8Array;
   #length = 0;
-  #chain = new RecordChain();
+  readonly #chain: RecordChain;
   /** What the chain counts, less this, is an offset in the buffer. */
   #bufferStart = 0;
-  #recordCount = 0;
-  #identifierByteSize: IdentifierByteSize | undefined;
+  /** Nothing from this offset of the stream on belongs to it. */
+  #endOffset = Infinity;
 
-  constructor(buffer: Uint8Array) {
+  /** @param fileHeader `absent` for a segment file of JDK ≥ 22, or for what is read from the middle of a dump. */
+  constructor(buffer: Uint8Array, fileHeader: 'expected' | 'absent' = 'expected') {
     this.#buffer = buffer;
+    this.#chain = new RecordChain({ fileHeader });
   }
 
   get full(): boolean {
@@ -44,16 +46,17 @@ export class BlockCutter {
 
   /** Whole records so far, the JVM's end record included. */
   get recordCount(): number {
-    return this.#recordCount + this.#chain.state.recordCount;
+    const { recordCount, recordCountBeforeSegments = recordCount } = this.#chain.state;
+    return this.#endOffset === Infinity ? recordCount : recordCountBeforeSegments;
   }
 
   get identifierByteSize(): IdentifierByteSize | undefined {
-    return this.#identifierByteSize ?? this.#chain.state.identifierByteSize;
+    return this.#chain.state.identifierByteSize;
   }
 
   /** The unbroken chain has come to the JVM's own end record. */
   get ended(): boolean {
-    return this.#chain.state.ended;
+    return this.#endOffset === Infinity && this.#chain.state.ended;
   }
 
   /** Offset in the file of its first heap dump record, once that has come. */
@@ -102,19 +105,28 @@ export class BlockCutter {
     this.#length = Math.max(0, Math.min(this.#length, this.#boundary()));
   }
 
-  /** Goes on with a segment file of JDK ≥ 22: records without a file header, the stream being on a boundary. */
-  continueWithSegment(): void {
-    const { state } = this.#chain;
-    this.#recordCount += state.recordCount;
-    this.#identifierByteSize ??= state.identifierByteSize;
-    this.#chain = new RecordChain({ fileHeader: 'absent' });
-    this.#bufferStart = -this.#length;
+  /** Lets the stream end before its first heap dump record, no byte of which may have left. */
+  endBeforeSegments(): void {
+    this.#endOffset = this.firstSegmentOffset ?? Infinity;
+    this.truncate();
+  }
+
+  /** Whether cut() would give whole records. */
+  get hasBoundary(): boolean {
+    return this.#boundary() > 0;
+  }
+
+  /** Whether the stream stands on a record boundary. */
+  get onBoundary(): boolean {
+    const { bytes, boundaryBytes } = this.#chain.state;
+    return bytes === boundaryBytes;
   }
 
   /** Offset in the buffer of the last boundary before the end record; not positive when there is none. */
   #boundary(): number {
     const { boundaryBytes, ended } = this.#chain.state;
-    return boundaryBytes - (ended ? endRecord.length : 0) - this.#bufferStart;
+    const end = boundaryBytes - (ended ? endRecord.length : 0);
+    return Math.min(end, this.#endOffset) - this.#bufferStart;
   }
 
   #open(): OpenRecord {

@@ -1,56 +1,39 @@
 import type { FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CaptureError, messageOf } from '../errors.ts';
-import { remainingRanges } from '../hprof/merge-order.ts';
-import { parseHeapDumpReply } from '../jvm/diagnostic-replies.ts';
 import type { AttachReply } from '../jvm/attach-protocol.ts';
 import { inside, openRegularFile, systemCode } from './container-path.ts';
-import type { FrameStream } from './frame-stream.ts';
+import type { DumpStream, DumpStreams } from './dump-upload.ts';
+import { ReplyWatch, RestTimer, type RestOptions } from './rest-timer.ts';
 import { SegmentFiles } from './segment-files.ts';
 
 const pollMilliseconds = 10;
 /** How long a JVM whose answer broke off may take to be gone. */
 const goneWaitMilliseconds = 2_000;
-const aliveCheckMilliseconds = 500;
-/** Without an answer to wait for, the file of a JVM that still runs may only rest so long. */
-const brokenConnectionSeconds = 10;
 
-export type DumpStream = Pick<
-  FrameStream,
-  'space' | 'filled' | 'continueWithSegment' | 'ended' | 'firstSegmentOffset'
->;
-
-export interface FollowOptions {
+export interface FollowOptions extends RestOptions {
   readonly directory: FileHandle;
   readonly fileName: string;
   readonly jvmUid: number;
-  readonly stream: DumpStream;
-  /** Whether the JVM may write segment files: JDK ≥ 22, or not known. */
-  readonly segmented: boolean;
+  readonly streams: DumpStreams;
   /** Settles when the JVM has answered the dump command, or the connection broke. */
   readonly reply: Promise<AttachReply>;
-  readonly jvmRuns: () => Promise<boolean>;
-  /** Asked all along; a reason ends the following. */
-  readonly stopReason: () => CaptureError | undefined;
-  /** Longest time in which nothing may grow while the JVM runs and has not answered. */
-  readonly stallSeconds: number;
   readonly onBytes: (bytes: number) => void;
-  /** Gives the dump's file once it is open, and `undefined` before it is closed. */
-  readonly onBase?: (file: FileHandle | undefined) => void;
 }
 
-/** How the following ended. `whole` is the only good one: the unbroken chain up to the JVM's end record. */
+/** How the following ended. */
 export interface FollowEnd {
+  /** The streams are the whole dump: the unbroken chain up to the JVM's end record, or all segments and a merge begun. */
   readonly whole: boolean;
   /** Why it is not whole. */
   readonly fault?: CaptureError;
 }
 
 /**
- * Follows the dump while the JVM writes it, strictly forward, and hands every byte to the stream. Judges by
- * bytes alone: the JVM's answer only says when no more will come. Of a JVM ≥ 22 that dies before
- * its segments are merged, the rest is read from the segments.
- * @throws what the stream threw (an upload that failed for good).
+ * Follows the dump while the JVM writes it, and hands every byte to its stream. Judges by bytes alone: the JVM's
+ * answer only says when no more will come. Of a JVM ≥ 22 the base and its segments are followed at once, and what
+ * the JVM merges into the base is not read again, unless a segment was not seen in time.
+ * @throws what a stream threw (an upload that failed for good).
  */
 export async function followDump(options: FollowOptions): Promise<FollowEnd> {
   const watch = new ReplyWatch(options.reply);
@@ -60,94 +43,17 @@ export async function followDump(options: FollowOptions): Promise<FollowEnd> {
     const opened = await openBase(options, watch);
     if (opened instanceof CaptureError) return { whole: false, fault: opened };
     base = opened;
-    options.onBase?.(base);
-    if (options.segmented) segments.watch();
-    const { position, fault } = await readBase(options, watch, base, segments);
-    if (options.stream.ended) return { whole: true };
-    await segments.stop();
-    if (segments.count > 0) await readSegments(options, position, segments);
-    return { whole: false, fault: fault ?? (await notWhole(options, watch)) };
+    if (options.streams.segmentCount > 0) segments.watch();
+    return await new Following(options, watch, base, segments).run();
   } catch (error) {
     if (error instanceof CaptureError && error.code === 'InvalidHprof') {
       return { whole: false, fault: error };
     }
     throw error;
   } finally {
+    options.streams.closeFiles();
     await segments.close();
-    options.onBase?.(undefined);
     await base?.close();
-  }
-}
-
-/** Remembers how the reply settled, so that a loop can ask without waiting. */
-class ReplyWatch {
-  settled = false;
-  reply: AttachReply | undefined;
-  error: unknown;
-
-  constructor(reply: Promise<AttachReply>) {
-    reply.then(
-      (value) => {
-        this.settled = true;
-        this.reply = value;
-      },
-      (error: unknown) => {
-        this.settled = true;
-        this.error = error;
-      },
-    );
-  }
-
-  /** The JVM said how its dump went. */
-  get conclusive(): boolean {
-    return this.reply !== undefined && parseHeapDumpReply(this.#text).said !== 'unknown';
-  }
-
-  get #text(): string {
-    return Buffer.from(this.reply?.output ?? []).toString();
-  }
-
-  get words(): string {
-    if (this.reply === undefined) return messageOf(this.error, 300);
-    const text = this.#text;
-    return JSON.stringify(text.replace(/\s+/g, ' ').trim().slice(0, 300));
-  }
-}
-
-/** Ends a wait on a file that rests: by the JVM's answer, its end, the stop, or the stall. */
-class RestTimer {
-  readonly #options: FollowOptions;
-  readonly #watch: ReplyWatch;
-  #lastGrowth = performance.now();
-  #lastAliveCheck = performance.now();
-
-  constructor(options: FollowOptions, watch: ReplyWatch) {
-    this.#options = options;
-    this.#watch = watch;
-  }
-
-  grew(): void {
-    this.#lastGrowth = performance.now();
-  }
-
-  /** `true` when the wait goes on, `false` when no more will come, or the fault that ends it. */
-  async check(): Promise<boolean | CaptureError> {
-    const stop = this.#options.stopReason();
-    if (stop) return stop;
-    const now = performance.now();
-    const connectionBroke = this.#watch.settled && this.#watch.reply === undefined;
-    if (connectionBroke || now - this.#lastAliveCheck > aliveCheckMilliseconds) {
-      this.#lastAliveCheck = now;
-      if (!(await this.#options.jvmRuns())) return false;
-    }
-    const limit = connectionBroke ? brokenConnectionSeconds : this.#options.stallSeconds;
-    if (now - this.#lastGrowth < limit * 1_000) return true;
-    return new CaptureError(
-      'DumpFailed',
-      connectionBroke
-        ? `the JVM runs but broke the connection off: ${this.#watch.words}`
-        : `the dump did not grow for ${limit} s and the JVM did not answer: it may never have reached a safepoint`,
-    );
   }
 }
 
@@ -178,72 +84,171 @@ async function openBase(
   }
 }
 
-async function readBase(
-  options: FollowOptions,
-  watch: ReplyWatch,
-  base: FileHandle,
-  segments: SegmentFiles,
-): Promise<{ position: number; fault?: CaptureError }> {
-  const { stream, stopReason, onBytes } = options;
-  const timer = new RestTimer(options, watch);
-  let position = 0;
-  let segmentBytes = 0;
-  let jvmEnded = false;
-  for (;;) {
-    // Read before the file: what the JVM wrote before it answered or ended must be seen by this very read.
-    const final = jvmEnded || watch.reply !== undefined;
-    const stop = stopReason();
-    if (stop) return { position, fault: stop };
-    const space = await stream.space();
-    const { bytesRead } = await base.read(space, 0, space.length, position);
-    if (bytesRead > 0) {
-      timer.grew();
-      position += bytesRead;
-      onBytes(bytesRead);
-      stream.filled(bytesRead);
-      const mergeStart = stream.firstSegmentOffset;
-      if (mergeStart !== undefined && segments.count > 0) {
-        await segments.releaseMerged(mergeStart, position);
-      }
-      continue;
-    }
-    if (final || stream.ended) return { position };
-    if (segments.totalBytes > segmentBytes) timer.grew();
-    segmentBytes = segments.totalBytes;
-    const verdict = await timer.check();
-    if (typeof verdict === 'object') return { position, fault: verdict };
-    if (verdict) await pause(pollMilliseconds);
-    else jvmEnded = true;
-  }
-}
+type ReadEnd = 'mergeBegun' | 'ended' | CaptureError;
 
-/** What the base does not have: of a JVM that died, or whose merge failed for want of space. */
-async function readSegments(
-  { stream, stopReason, onBytes }: FollowOptions,
-  basePosition: number,
-  segments: SegmentFiles,
-): Promise<void> {
-  const mergeStart = stream.firstSegmentOffset;
-  const ranges = remainingRanges(
-    {
-      baseBytes: basePosition,
-      segmentBytes: segments.bytes,
-      ...(mergeStart !== undefined && { baseFirstSegmentOffset: mergeStart }),
-    },
-    basePosition,
-  );
-  for (const { file, startBytes, endBytes } of ranges) {
-    if (file === 'base') continue;
-    if (startBytes === 0) await stream.continueWithSegment();
-    for (let at = startBytes; at < endBytes;) {
-      if (stopReason()) return;
-      const space = await stream.space();
-      const bytes = await segments.read(file, space.subarray(0, endBytes - at), at);
-      if (bytes === 0) return;
-      at += bytes;
-      onBytes(bytes);
-      stream.filled(bytes);
+/** One dump's base and segments, each read by a loop of its own. */
+class Following {
+  readonly #options: FollowOptions;
+  readonly #watch: ReplyWatch;
+  readonly #base: FileHandle;
+  readonly #segments: SegmentFiles;
+  readonly #followed: { stream: DumpStream; position: number }[] = [];
+  readonly #running: Promise<void>[] = [];
+  /** No segment gets any more bytes. */
+  #segmentsFinal = false;
+  #stopped = false;
+  #failure: { error: unknown } | undefined;
+
+  constructor(options: FollowOptions, watch: ReplyWatch, base: FileHandle, segments: SegmentFiles) {
+    this.#options = options;
+    this.#watch = watch;
+    this.#base = base;
+    this.#segments = segments;
+  }
+
+  async run(): Promise<FollowEnd> {
+    const stream = this.#options.streams.openBase(this.#base);
+    try {
+      const end = await this.#readBase(stream);
+      if (end === 'mergeBegun') return await this.#followMerged(stream);
+      if (end === 'ended' && stream.ended) return { whole: true };
+      await this.#segments.stop();
+      await this.#finishSegments();
+      const fault = end === 'ended' ? await notWhole(this.#options, this.#watch) : end;
+      return { whole: false, fault };
+    } finally {
+      this.#stopped = true;
+      await Promise.all(this.#running);
     }
+  }
+
+  /** Reads the base up to its end, or to where the JVM began to merge segments into it. */
+  #readBase(stream: DumpStream): Promise<ReadEnd> {
+    let flushed = false;
+    return this.#read(stream, 0, {
+      afterRead: () =>
+        this.#options.streams.segmentCount > 0 && stream.firstSegmentOffset !== undefined,
+      atRest: async () => {
+        await this.#followSegments();
+        // When the first segment is there, the names are; but for a last buffer that the JVM keeps until all
+        // segments are written. A dump of whose base nothing is stored could not be salvaged.
+        if (this.#followed.length === 0 || flushed) return;
+        flushed = true;
+        await stream.flush();
+      },
+    });
+  }
+
+  /** The merge has begun: every segment has its size, and the base nothing more of its own. */
+  async #followMerged(stream: DumpStream): Promise<FollowEnd> {
+    const mergeStart = stream.firstSegmentOffset ?? 0;
+    stream.endBeforeSegments();
+    const count = await this.#segments.countAll();
+    await this.#finishSegments();
+    const stop = this.#options.stopReason();
+    if (stop) return { whole: false, fault: stop };
+    const broken = this.#followed.findIndex((segment) => !segment.stream.onBoundary);
+    if (broken >= 0) {
+      const message = `segment p${broken} ends inside a record though the JVM has begun to merge`;
+      return { whole: false, fault: new CaptureError('InvalidHprof', message) };
+    }
+    if (count === this.#followed.length) return { whole: true };
+    const segmentBytes = this.#followed.reduce((sum, { position }) => sum + position, 0);
+    return this.#followRest(mergeStart + segmentBytes);
+  }
+
+  /** Reads what the JVM merged behind the segments that were followed. */
+  async #followRest(offset: number): Promise<FollowEnd> {
+    const rest = await this.#options.streams.openRest(this.#base, offset);
+    const end = await this.#read(rest, offset, {});
+    if (end === 'ended' && rest.ended) return { whole: true };
+    const fault = end instanceof CaptureError ? end : await notWhole(this.#options, this.#watch);
+    return { whole: false, fault };
+  }
+
+  /** Reads the base from a position on, strictly forward. `afterRead` ends it before its end. */
+  async #read(
+    stream: DumpStream,
+    start: number,
+    hooks: { afterRead?: () => boolean; atRest?: () => Promise<void> },
+  ): Promise<ReadEnd> {
+    const { stopReason, onBytes } = this.#options;
+    const timer = new RestTimer(this.#options, this.#watch);
+    let position = start;
+    let segmentBytes = 0;
+    let jvmEnded = false;
+    for (;;) {
+      // Read before the file: what the JVM wrote before it answered or ended must be seen by this very read.
+      const final = jvmEnded || this.#watch.reply !== undefined;
+      const stop = stopReason();
+      if (stop) return stop;
+      this.#throwFailure();
+      const space = await stream.space();
+      const { bytesRead } = await this.#base.read(space, 0, space.length, position);
+      if (bytesRead > 0) {
+        timer.grew();
+        position += bytesRead;
+        onBytes(bytesRead);
+        stream.filled(bytesRead);
+        if (hooks.afterRead?.() === true) return 'mergeBegun';
+        continue;
+      }
+      if (final || stream.ended) return 'ended';
+      await hooks.atRest?.();
+      if (this.#segments.totalBytes > segmentBytes) timer.grew();
+      segmentBytes = this.#segments.totalBytes;
+      const verdict = await timer.check();
+      if (typeof verdict === 'object') return verdict;
+      if (verdict) await pause(pollMilliseconds);
+      else jvmEnded = true;
+    }
+  }
+
+  /** Takes up the segments that have appeared, in their order. */
+  async #followSegments(): Promise<void> {
+    const { streams } = this.#options;
+    const files = this.#segments.files.slice(0, streams.segmentCount);
+    for (const file of files.slice(this.#followed.length)) {
+      const segment = { stream: await streams.openSegment(file), position: 0 };
+      this.#followed.push(segment);
+      const running = this.#readSegment(file, segment).catch((error: unknown) => {
+        this.#failure ??= { error };
+      });
+      this.#running.push(running);
+    }
+  }
+
+  async #readSegment(
+    file: FileHandle,
+    segment: { stream: DumpStream; position: number },
+  ): Promise<void> {
+    const { stopReason, onBytes } = this.#options;
+    while (!this.#stopped && !stopReason()) {
+      // Read before the file, as in #read.
+      const final = this.#segmentsFinal;
+      const space = await segment.stream.space();
+      const { bytesRead } = await file.read(space, 0, space.length, segment.position);
+      if (bytesRead > 0) {
+        segment.position += bytesRead;
+        onBytes(bytesRead);
+        segment.stream.filled(bytesRead);
+      } else if (final) return;
+      else await pause(pollMilliseconds);
+    }
+  }
+
+  /** Reads the segments to their ends, which no longer move. */
+  async #finishSegments(): Promise<void> {
+    await this.#followSegments();
+    this.#segmentsFinal = true;
+    await Promise.all(this.#running);
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (!this.#failure) return;
+    const { error } = this.#failure;
+    throw error instanceof Error ? error : new CaptureError('DumpFailed', messageOf(error, 300));
   }
 }
 

@@ -24,17 +24,24 @@ export interface Frame {
 /** Takes frames in the order of the stream. A pending promise holds the reader back. */
 export interface FrameSink {
   add(frame: Frame): Promise<void>;
+  /** Makes durable what it was given, without waiting for more. */
+  flush(): Promise<void>;
 }
 
 export interface StreamEnd {
-  /** With zeros and the end record. */
+  /** Without the end record, but with the zeros that fill a cut record. */
   readonly rawBytes: number;
+  readonly filledBytes: number;
+  /** Whole records, the JVM's end record among them. */
   readonly recordCount: number;
   readonly identifierByteSize?: IdentifierByteSize;
-  /** The JVM wrote the end record itself. */
-  readonly endRecord: boolean;
-  readonly appendedBytes: number;
-  readonly endFrame: Uint8Array;
+  /** The stream came to the JVM's own end record. */
+  readonly ended: boolean;
+}
+
+/** The last frame of every dump: the end record alone. */
+export function compressEndRecord(): Promise<Uint8Array> {
+  return compress(endRecord, { params: zstdParams });
 }
 
 /**
@@ -53,10 +60,14 @@ export class FrameStream {
   #rawBytes = 0;
   #filledBytes = 0;
 
-  constructor(blockBytes: number, sink: FrameSink) {
+  constructor(
+    blockBytes: number,
+    sink: FrameSink,
+    { fileHeader = 'expected' }: { fileHeader?: 'expected' | 'absent' } = {},
+  ) {
     this.#blockBytes = blockBytes;
     this.#sink = sink;
-    this.#cutter = new BlockCutter(Buffer.allocUnsafeSlow(blockBytes));
+    this.#cutter = new BlockCutter(Buffer.allocUnsafeSlow(blockBytes), fileHeader);
   }
 
   get ended(): boolean {
@@ -92,30 +103,40 @@ export class FrameStream {
     this.#cutter.filled(bytes);
   }
 
-  /** Makes the stream end on a boundary, and takes up a segment file of JDK ≥ 22. */
-  async continueWithSegment(): Promise<void> {
-    await this.#closeRecord();
-    this.#cutter.continueWithSegment();
+  /** As BlockCutter. */
+  endBeforeSegments(): void {
+    this.#cutter.endBeforeSegments();
   }
 
-  /** Sends what is left, up to the last whole record, and makes the end frame, which the caller sends. */
+  /** Whether everything that came is whole records. */
+  get onBoundary(): boolean {
+    return this.#cutter.onBoundary;
+  }
+
+  /** Has the sink make durable what has come up to the last record boundary. */
+  async flush(): Promise<void> {
+    if (this.#cutter.hasBoundary) this.#dispatch(this.#cutter.cut(await this.#takeBuffer()));
+    await this.#tail;
+    this.#throwFailure();
+    await this.#sink.flush();
+  }
+
+  /** Hands over what is left, up to the last whole record. */
   async finish(): Promise<StreamEnd> {
-    const endedByJvm = this.#cutter.ended;
+    const { ended } = this.#cutter;
     await this.#closeRecord();
-    const { identifierByteSize } = this.#cutter;
-    const recordCount = this.#cutter.recordCount + (endedByJvm ? 0 : 1);
+    const { identifierByteSize, recordCount } = this.#cutter;
     if (this.#cutter.space().length < this.#blockBytes) {
       this.#dispatch(this.#cutter.cut(Buffer.alloc(0)));
     }
     await this.#tail;
     this.#throwFailure();
     return {
-      rawBytes: this.#rawBytes + endRecord.length,
+      rawBytes: this.#rawBytes,
+      filledBytes: this.#filledBytes,
       recordCount,
       ...(identifierByteSize !== undefined && { identifierByteSize }),
-      endRecord: endedByJvm,
-      appendedBytes: this.#filledBytes + (endedByJvm ? 0 : endRecord.length),
-      endFrame: await compress(endRecord, { params: zstdParams }),
+      ended,
     };
   }
 

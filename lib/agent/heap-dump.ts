@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError } from '../errors.ts';
@@ -6,9 +5,8 @@ import { firstParallelDumpMajor, heapDumpCommand } from '../jvm/diagnostic-comma
 import type { Logger } from '../log.ts';
 import type { AttachedJvm } from './attach.ts';
 import { findDumpPlace, type DumpPlace } from './dump-place.ts';
+import { DumpUpload, type OnDurable } from './dump-upload.ts';
 import { followDump, type FollowEnd } from './follow.ts';
-import { FrameStream } from './frame-stream.ts';
-import { PartWriter } from './part-writer.ts';
 import { stillRuns, type ProcessFacts } from './process-facts.ts';
 import type { ProgressReporter } from './progress.ts';
 import { putObject } from './put-object.ts';
@@ -39,8 +37,6 @@ export interface HeapDumpOptions {
    */
   readonly onDurable?: OnDurable;
 }
-
-export type OnDurable = (file: FileHandle, endOffset: number) => void;
 
 /** `dump` is stored whole, perhaps with a fault; or not, and then `storedPartCount` parts lie there without it. */
 export type HeapDumpOutcome =
@@ -100,58 +96,37 @@ export function neededBytes(
 }
 
 async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<HeapDumpOutcome> {
-  let base: FileHandle | undefined;
-  const parts = createPartWriter(options, {
-    onStored: () => report(),
-    onDurable: (rawBytes) => {
-      if (base) options.onDurable?.(base, rawBytes);
-    },
-  });
-  const stream = new FrameStream(options.order.blockBytes, parts);
+  const upload = createUpload(options, () => report());
   const report = (): void =>
     options.progress.update({
       step: 'heapDump',
-      rawBytes: stream.rawBytes,
-      compressedBytes: parts.compressedBytes,
-      sentBytes: parts.storedBytes,
-      sentPartCount: parts.storedPartCount,
+      rawBytes: upload.rawBytes,
+      compressedBytes: upload.compressedBytes,
+      sentBytes: upload.storedBytes,
+      sentPartCount: upload.storedPartCount,
     });
   try {
-    const end = await follow(place, stream, parts, options, {
-      report,
-      onBase: (file) => (base = file),
-    });
+    const end = await follow(place, upload, options, report);
     options.onTime('lastByteTime');
-    if (stream.recordCount === 0) {
+    if (upload.recordCount === 0) {
       const fault = end.fault ?? new CaptureError('DumpFailed', 'the dump file is empty');
       return { fault, storedPartCount: 0 };
     }
-    const { endFrame, ...streamEnd } = await stream.finish();
-    const stored = await parts.finish(endFrame);
+    const stored = await upload.finish(end.whole);
     options.onTime('durableTime');
-    return {
-      dump: {
-        codec: 'zstd',
-        ...streamEnd,
-        ...stored,
-        parts: [...stored.parts],
-        endFrameBytes: endFrame.length,
-      },
-      ...(end.fault && { fault: end.fault }),
-    };
+    return { dump: { codec: 'zstd', ...stored }, ...(end.fault && { fault: end.fault }) };
   } catch (error) {
     if (!(error instanceof CaptureError)) throw error;
-    await parts.settle();
-    return { fault: error, storedPartCount: parts.storedPartCount };
+    await upload.settle();
+    return { fault: error, storedPartCount: upload.storedPartCount };
   }
 }
 
 async function follow(
   place: DumpPlace,
-  stream: FrameStream,
-  parts: PartWriter,
+  upload: DumpUpload,
   options: HeapDumpOptions,
-  { report, onBase }: { report: () => void; onBase: (file: FileHandle | undefined) => void },
+  report: () => void,
 ): Promise<FollowEnd> {
   const { attached, jdkMajor, stop, jvm, procRoot, log, onTime } = options;
   const command = heapDumpCommand(place.jvmPath, { jdkMajor: jdkMajor ?? 0 });
@@ -166,13 +141,11 @@ async function follow(
       directory: place.directory,
       fileName: place.fileName,
       jvmUid: jvm.uid,
-      stream,
-      segmented: jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor,
+      streams: upload,
       reply,
       jvmRuns: () => stillRuns(procRoot, jvm),
-      stopReason: () => stopReason(stop, parts, options.order.partUrls.length),
+      stopReason: () => stopReason(stop, upload, options.order.partUrls.length),
       stallSeconds: options.stallSeconds,
-      onBase,
       onBytes: (bytes) => {
         if (seenBytes === 0) {
           onTime('firstByteTime');
@@ -191,25 +164,28 @@ async function follow(
 
 function stopReason(
   stop: AbortSignal,
-  parts: PartWriter,
+  upload: DumpUpload,
   partCount: number,
 ): CaptureError | undefined {
   if (stop.aborted) return stop.reason as CaptureError;
-  if (!parts.exhausted) return undefined;
+  if (!upload.exhausted) return undefined;
   return new CaptureError(
     'UploadFailed',
     `the dump is larger than the ticket's ${partCount} parts; the rest was not sent`,
   );
 }
 
-function createPartWriter(
-  options: HeapDumpOptions,
-  told: { onStored: () => void; onDurable: (rawBytes: number) => void },
-): PartWriter {
-  const { order, progress, log, partsDeadline } = options;
-  return new PartWriter({
+function createUpload(options: HeapDumpOptions, onStored: () => void): DumpUpload {
+  const { order, jdkMajor, progress, log, partsDeadline, onDurable } = options;
+  const writesSegments = jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor;
+  return new DumpUpload({
+    blockBytes: order.blockBytes,
     partBytes: order.partBytes,
-    maxPartCount: order.partUrls.length,
+    partCount: order.partUrls.length,
+    expectedBytes: order.expectedBytes,
+    // One, since the JVM is not asked for more dump threads.
+    segmentCount: writesSegments ? 1 : 0,
+    announceStreams: (firstPartNumbers) => progress.announceStreams(firstPartNumbers),
     announceOpenPart: (partNumber, remainingBytes) =>
       progress.announceOpenPart(partNumber, remainingBytes),
     announceFinalPart: (partNumber) => progress.announceFinalPart(partNumber),
@@ -227,8 +203,8 @@ function createPartWriter(
     onStored: ({ partNumber, bytes }) => {
       progress.partStored(partNumber);
       log.debug('part stored', { partNumber, bytes });
-      told.onStored();
+      onStored();
     },
-    onDurable: told.onDurable,
+    ...(onDurable && { onDurable }),
   });
 }

@@ -1,175 +1,170 @@
-import { createHash } from 'node:crypto';
-import type { Manifest } from '../capture/manifest.ts';
+import { createHash, type Hash } from 'node:crypto';
+import { paddingBytes, skippableFrame, type PartRange } from '../capture/part-layout.ts';
+import { FrameSizes, seekTable } from '../capture/seek-table.ts';
 import { minPartBytes } from '../capture/ticket.ts';
-import { CaptureError } from '../errors.ts';
+import { endRecord } from '../hprof/end-record.ts';
 import type { OpenRecord } from './block-cutter.ts';
 import type { Frame, FrameSink } from './frame-stream.ts';
-import { collectGarbage } from './garbage.ts';
-import type { PutBody } from './put-object.ts';
-
-export type StoredPart = NonNullable<Manifest['dump']>['parts'][number];
-
-/** Stores part n; resolves with its ETag once it is durable. */
-export type PutPart = (partNumber: number, body: PutBody) => Promise<string>;
+import type { PartSender } from './part-sender.ts';
 
 export interface PartWriterOptions {
-  readonly partBytes: number;
-  readonly maxPartCount: number;
-  readonly putPart: PutPart;
-  /** Must be durable before a part that ends inside a record is sent. */
-  readonly announceOpenPart: (partNumber: number, remainingBytes: number) => Promise<void>;
+  readonly range: PartRange;
+  /** Size at which part `index` (0-based) of the range is sent. */
+  readonly partBytesAt: (index: number) => number;
   /** Must be durable before a last part is sent that could be taken for one of many by its size. */
   readonly announceFinalPart: (partNumber: number) => Promise<void>;
-  readonly onStored?: (part: StoredPart) => void;
-  /** Is told how many dump bytes, from the first on, are stored without a gap. */
+  /** Is told how many bytes of the stream, from the first on, are stored without a gap. */
   readonly onDurable?: (rawBytes: number) => void;
+  /** Sees every stored byte in the order of the stream. */
+  readonly hash?: Hash;
+}
+
+/** What ends the object: its last frames, and the frames of the streams before this one. */
+export interface ObjectEnd {
+  readonly endFrame: Uint8Array;
+  readonly earlierStreams: readonly FrameSizes[];
 }
 
 interface OpenPart {
   frames: Uint8Array[];
   bytes: number;
-  md5: ReturnType<typeof createHash>;
+  md5: Hash;
 }
 
-const concurrentPuts = 2;
-
 /**
- * Gathers frames into parts and sends them, two at a time. A part is closed when it has partBytes and ends
- * on a record boundary; inside a record that is larger than a part, it is announced and closed all the same.
+ * Gathers the frames of one stream into parts of a range of part numbers. A part is closed when it has its size
+ * and ends on a record boundary; inside a record that is larger than a part, it is announced and closed all
+ * the same. Only the object's very last part may be smaller than S3's minimum: a stream's last part, or one that
+ * flush() closes, is brought to it by a frame that readers pass over.
  */
 export class PartWriter implements FrameSink {
+  readonly #sender: PartSender;
   readonly #options: PartWriterOptions;
-  readonly #sha256 = createHash('sha256');
-  readonly #stored: StoredPart[] = [];
-  readonly #sending = new Set<Promise<void>>();
+  readonly #frames = new FrameSizes();
   /** Dump bytes up to the end of each part that is stored behind one that is not. */
   readonly #storedAhead = new Map<number, number>();
   #durablePartCount = 0;
   #rawBytes = 0;
   #part: OpenPart = emptyPart();
-  #partNumber = 1;
+  #index = 0;
   #compressedBytes = 0;
-  #storedBytes = 0;
-  #failure: { error: unknown } | undefined;
+  #seekTableBytes = 0;
 
-  constructor(options: PartWriterOptions) {
+  constructor(sender: PartSender, options: PartWriterOptions) {
+    this.#sender = sender;
     this.#options = options;
   }
 
+  /** With the frames that fill parts up. */
   get compressedBytes(): number {
     return this.#compressedBytes;
   }
 
-  get storedPartCount(): number {
-    return this.#stored.length;
+  get frames(): FrameSizes {
+    return this.#frames;
   }
 
-  get storedBytes(): number {
-    return this.#storedBytes;
+  /** Of the table that finish() wrote. */
+  get seekTableBytes(): number {
+    return this.#seekTableBytes;
   }
 
   /**
-   * The last URL is in use and its part has its size: nothing but the end may follow.
-   * The dump is then larger than the ticket was made for.
+   * The range's last number is in use and its part has its size: nothing but the end may follow.
+   * The stream is then larger than the ticket was made for.
    */
   get exhausted(): boolean {
-    const { maxPartCount, partBytes } = this.#options;
-    return this.#partNumber >= maxPartCount && this.#part.bytes >= partBytes;
+    return this.#isLastNumber && this.#part.bytes >= this.#partBytes;
   }
 
   /** @throws what a part's upload threw. */
   async add({ bytes, rawBytes, open }: Frame): Promise<void> {
-    this.#append(bytes);
     this.#rawBytes += rawBytes;
-    const { partBytes, maxPartCount } = this.#options;
-    if (this.#part.bytes < partBytes || this.#partNumber >= maxPartCount) return;
+    this.#append(bytes, rawBytes);
+    const partBytes = this.#partBytes;
+    if (this.#part.bytes < partBytes || this.#isLastNumber) return;
     if (open && open.recordBytes < partBytes) return;
     await this.#send(open);
   }
 
-  /** Closes the last part with the end frame and waits until everything is stored. */
-  async finish(
-    endFrame: Uint8Array,
-  ): Promise<{ parts: readonly StoredPart[]; sha256: string; compressedBytes: number }> {
-    this.#append(endFrame);
-    // A smaller part can only be the last one of an object: sweep knows it by its size.
-    if (this.#part.bytes >= minPartBytes) await this.#options.announceFinalPart(this.#partNumber);
+  /** Sends the open part, which must end on a boundary, before it has its size. */
+  async flush(): Promise<void> {
+    if (!this.#isLastNumber) await this.close();
+  }
+
+  /** Sends the last part of a stream that others follow in the object. */
+  async close(): Promise<void> {
+    if (this.#part.bytes === 0) return;
+    this.#pad();
     await this.#send(undefined);
-    await Promise.all(this.#sending);
-    this.#throwFailure();
-    return {
-      parts: this.#stored.toSorted((a, b) => a.partNumber - b.partNumber),
-      sha256: this.#sha256.digest('hex'),
-      compressedBytes: this.#compressedBytes,
-    };
   }
 
-  /** Waits for the parts that are under way, whatever becomes of them. */
-  async settle(): Promise<void> {
-    await Promise.all(this.#sending);
+  /** Closes the object's last part with the end of the object. */
+  async finish({ endFrame, earlierStreams }: ObjectEnd): Promise<void> {
+    this.#append(endFrame, endRecord.length);
+    const table = seekTable([...earlierStreams, this.#frames]);
+    this.#seekTableBytes = table.length;
+    this.#appendBytes(table);
+    const partNumber = this.#options.range.firstPartNumber + this.#index;
+    // A smaller part can only be the last one of an object: sweep knows it by its size.
+    if (this.#part.bytes >= minPartBytes) await this.#options.announceFinalPart(partNumber);
+    await this.#send(undefined);
   }
 
-  #append(frame: Uint8Array): void {
-    this.#throwFailure();
-    this.#part.frames.push(frame);
-    this.#part.bytes += frame.length;
-    this.#part.md5.update(frame);
-    this.#sha256.update(frame);
-    this.#compressedBytes += frame.length;
+  get #partBytes(): number {
+    return this.#options.partBytesAt(this.#index);
+  }
+
+  get #isLastNumber(): boolean {
+    return this.#index >= this.#options.range.partCount - 1;
+  }
+
+  #append(frame: Uint8Array, rawBytes: number): void {
+    this.#frames.add(frame.length, rawBytes);
+    this.#appendBytes(frame);
+  }
+
+  #appendBytes(bytes: Uint8Array): void {
+    this.#sender.throwFailure();
+    this.#part.frames.push(bytes);
+    this.#part.bytes += bytes.length;
+    this.#part.md5.update(bytes);
+    this.#options.hash?.update(bytes);
+    this.#compressedBytes += bytes.length;
+  }
+
+  #pad(): void {
+    const bytes = paddingBytes(this.#part.bytes);
+    if (bytes === 0) return;
+    this.#frames.add(bytes, 0);
+    for (const piece of skippableFrame(bytes)) this.#appendBytes(piece);
   }
 
   async #send(open: OpenRecord | undefined): Promise<void> {
-    while (this.#sending.size >= concurrentPuts) await Promise.race(this.#sending);
-    this.#throwFailure();
-    const part = { ...this.#part, rawEndBytes: this.#rawBytes };
-    const partNumber = this.#partNumber;
+    const { frames, bytes, md5 } = this.#part;
+    const index = this.#index;
+    const rawEndBytes = this.#rawBytes;
     this.#part = emptyPart();
-    this.#partNumber += 1;
-    const sending: Promise<void> = this.#store(partNumber, part, open)
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#sending.delete(sending));
-    this.#sending.add(sending);
+    this.#index += 1;
+    await this.#sender.send({
+      partNumber: this.#options.range.firstPartNumber + index,
+      body: { chunks: frames, bytes, md5: md5.digest() },
+      ...(open && { openBytes: open.remainingBytes }),
+      onStored: () => this.#noteDurable(index, rawEndBytes),
+    });
   }
 
-  async #store(
-    partNumber: number,
-    part: OpenPart & { rawEndBytes: number },
-    open: OpenRecord | undefined,
-  ): Promise<void> {
-    const { putPart, announceOpenPart, onStored } = this.#options;
-    if (open) await announceOpenPart(partNumber, open.remainingBytes);
-    const md5 = part.md5.digest();
-    const eTag = await putPart(partNumber, { chunks: part.frames, bytes: part.bytes, md5 });
-    part.frames = [];
-    collectGarbage();
-    const stored = { partNumber, bytes: part.bytes, md5: md5.toString('hex'), eTag };
-    this.#stored.push(stored);
-    this.#storedBytes += stored.bytes;
-    onStored?.(stored);
-    this.#noteDurable(partNumber, part.rawEndBytes);
-  }
-
-  #noteDurable(partNumber: number, rawEndBytes: number): void {
-    this.#storedAhead.set(partNumber, rawEndBytes);
+  #noteDurable(index: number, rawEndBytes: number): void {
+    this.#storedAhead.set(index, rawEndBytes);
     let durableBytes: number | undefined;
     for (;;) {
-      const next = this.#storedAhead.get(this.#durablePartCount + 1);
+      const next = this.#storedAhead.get(this.#durablePartCount);
       if (next === undefined) break;
-      this.#durablePartCount += 1;
       this.#storedAhead.delete(this.#durablePartCount);
+      this.#durablePartCount += 1;
       durableBytes = next;
     }
     if (durableBytes !== undefined) this.#options.onDurable?.(durableBytes);
-  }
-
-  #throwFailure(): void {
-    if (!this.#failure) return;
-    const { error } = this.#failure;
-    throw error instanceof Error
-      ? error
-      : new CaptureError('UploadFailed', 'a part could not be stored', { cause: error });
   }
 }
 

@@ -30,7 +30,8 @@ export class ProgressReporter {
   readonly #now: () => number;
   readonly #openParts = new Map<number, number>();
   readonly #storedParts = new Set<number>();
-  #storedWithoutGap = 0;
+  /** The streams of parts, by their first number, and the first of each that is not stored. */
+  #streams: readonly { first: number; missing: number }[] = [{ first: 1, missing: 1 }];
   #state: Changes = {};
   #lastPut = -Infinity;
   #lastTold: number;
@@ -69,6 +70,15 @@ export class ProgressReporter {
     await this.#put();
   }
 
+  /** As announceOpenPart: the first part numbers of all streams, ascending. Before that, all parts are one. */
+  async announceStreams(firstPartNumbers: readonly number[]): Promise<void> {
+    const [base] = this.#streams;
+    const others = firstPartNumbers.slice(1).map((first) => ({ first, missing: first }));
+    this.#streams = [...(base ? [base] : []), ...others];
+    this.#state = { ...this.#state, streams: [...firstPartNumbers] };
+    await this.#put();
+  }
+
   /** As announceOpenPart: for the part that holds the end record. */
   async announceFinalPart(partNumber: number): Promise<void> {
     this.#state = { ...this.#state, finalPartNumber: partNumber };
@@ -77,10 +87,15 @@ export class ProgressReporter {
 
   partStored(partNumber: number): void {
     this.#storedParts.add(partNumber);
-    while (this.#storedParts.delete(this.#storedWithoutGap + 1)) this.#storedWithoutGap += 1;
-    for (const open of this.#openParts.keys()) {
-      if (open < this.#storedWithoutGap) this.#openParts.delete(open);
-    }
+    this.#streams = this.#streams.map(({ first, missing }, index) => {
+      const end = this.#streams[index + 1]?.first ?? Infinity;
+      let next = missing;
+      while (next < end && this.#storedParts.delete(next)) next += 1;
+      for (const open of this.#openParts.keys()) {
+        if (open >= first && open < next - 1) this.#openParts.delete(open);
+      }
+      return { first, missing: next };
+    });
   }
 
   /** Waits for puts that are under way; their failure is let go. */

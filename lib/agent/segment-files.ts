@@ -1,9 +1,9 @@
-import type { FileHandle } from 'node:fs/promises';
+import { readdir, type FileHandle } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { inside, openRegularFile, systemCode } from './container-path.ts';
 
 interface Segment {
-  file: FileHandle | undefined;
+  readonly file: FileHandle;
   bytes: number;
 }
 
@@ -29,15 +29,11 @@ export class SegmentFiles {
     this.#baseName = baseName;
   }
 
-  get count(): number {
-    return this.#segments.length;
-  }
-
-  /** Sizes of p0, p1, …, up to the first that was never seen. */
-  get bytes(): readonly number[] {
+  /** The open files of p0, p1, …, up to the first that was never seen. */
+  get files(): readonly FileHandle[] {
     const gap = this.#segments.findIndex((segment) => segment === undefined);
     const known = gap === -1 ? this.#segments : this.#segments.slice(0, gap);
-    return known.map((segment) => segment?.bytes ?? 0);
+    return known.flatMap((segment) => (segment ? [segment.file] : []));
   }
 
   /** Bytes in all of them; grows as long as the JVM writes. */
@@ -66,31 +62,29 @@ export class SegmentFiles {
     await this.#look();
   }
 
-  /** Closes the segments whose last byte the base held before `baseBytes`, so that their space is freed. */
-  async releaseMerged(mergeStart: number, baseBytes: number): Promise<void> {
-    let mergedEnd = mergeStart;
-    for (const segment of this.#segments) {
-      if (segment === undefined) return;
-      // The merge has begun, so this size is the last one.
-      if (segment.file) segment.bytes = (await segment.file.stat()).size;
-      mergedEnd += segment.bytes;
-      if (mergedEnd > baseBytes) return;
-      await segment.file?.close();
-      segment.file = undefined;
+  /**
+   * To be asked once the merge has begun: how many segments the dump has. The JVM removes each when it has merged it,
+   * in ascending order, so that the last one is there as long as any is.
+   * @returns `undefined` when all are gone already: there may have been one more than was seen.
+   */
+  async countAll(): Promise<number | undefined> {
+    const prefix = `${this.#baseName}.p`;
+    const names = await readdir(inside(this.#directory, '.')).catch(() => []);
+    const present = names
+      .filter((name) => name.startsWith(prefix) && /^[0-9]{1,2}$/.test(name.slice(prefix.length)))
+      .map((name) => Number(name.slice(prefix.length)));
+    if (present.length === 0) return undefined;
+    const count = Math.max(...present) + 1;
+    for (const index of present) {
+      if (!this.#segments[index]) await this.#open(index).catch(() => undefined);
     }
-  }
-
-  /** Reads up to a buffer's length; 0 at the end of the file, or of a segment that is not held any more. */
-  async read(index: number, target: Uint8Array, position: number): Promise<number> {
-    const file = this.#segments[index]?.file;
-    if (file === undefined) return 0;
-    return (await file.read(target, 0, target.length, position)).bytesRead;
+    return count;
   }
 
   async close(): Promise<void> {
     this.#stopped = true;
     await this.#watching;
-    for (const segment of this.#segments) await segment?.file?.close();
+    for (const segment of this.#segments) await segment?.file.close();
     this.#segments.length = 0;
   }
 
@@ -99,7 +93,7 @@ export class SegmentFiles {
     const end = Math.min(this.#segments.length + lookAheadCount, maxSegmentCount);
     for (let index = 0; index < end; index += 1) {
       const segment = this.#segments[index] ?? (await this.#open(index));
-      if (segment?.file) segment.bytes = (await segment.file.stat()).size;
+      if (segment) segment.bytes = (await segment.file.stat()).size;
     }
   }
 
@@ -108,6 +102,12 @@ export class SegmentFiles {
       const { file } = await openRegularFile(
         inside(this.#directory, `${this.#baseName}.p${index}`),
       );
+      const known = this.#segments[index];
+      if (known) {
+        // Both loops found it in the same moment.
+        await file.close();
+        return known;
+      }
       const segment = { file, bytes: 0 };
       this.#segments[index] = segment;
       return segment;

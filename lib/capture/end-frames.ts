@@ -25,19 +25,25 @@ export function endFrames(remainingBytes: number): { body: Buffer; endFrameBytes
     );
   }
   const tail = salvageTail(remainingBytes);
-  const frames: Buffer[] = [];
-  const wholeBlocks = Math.floor(tail.zeroBytes / defaultBlockBytes);
-  if (wholeBlocks > 0) {
-    const block = compress(Buffer.alloc(defaultBlockBytes));
-    for (let count = 0; count < wholeBlocks; count += 1) frames.push(block);
-  }
-  const restBytes = tail.zeroBytes % defaultBlockBytes;
-  if (restBytes > 0) frames.push(compress(Buffer.alloc(restBytes)));
+  const frames = zeroFrames(tail.zeroBytes);
   const endFrame = compress(tail.endRecord);
   const body = Buffer.concat([...frames, endFrame]);
   // 1,024 blocks of 147 bytes: far from the size at which a later run could take it for the agent's part.
   if (body.byteLength >= minPartBytes) throw new Error('the end of a dump is larger than a part');
   return { body, endFrameBytes: endFrame.byteLength };
+}
+
+/** Frames of so many zeros. */
+export function zeroFrames(zeroBytes: number): Buffer[] {
+  const frames: Buffer[] = [];
+  const wholeBlocks = Math.floor(zeroBytes / defaultBlockBytes);
+  if (wholeBlocks > 0) {
+    const block = compress(Buffer.alloc(defaultBlockBytes));
+    for (let count = 0; count < wholeBlocks; count += 1) frames.push(block);
+  }
+  const restBytes = zeroBytes % defaultBlockBytes;
+  if (restBytes > 0) frames.push(compress(Buffer.alloc(restBytes)));
+  return frames;
 }
 
 /** Whether these bytes are one zstd frame that holds the end record and nothing else. */

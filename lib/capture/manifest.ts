@@ -53,16 +53,27 @@ export const dumpResult = z.strictObject({
   /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
   rawBytes: bytes,
   compressedBytes: bytes,
-  /** SHA-256 of the stored object, hexadecimal. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /**
+   * SHA-256 of the stored object, hexadecimal. Absent when files of the dump were sent in parallel, as from JDK ≥ 22: a
+   * hash wants its bytes in order. The parts' MD5s cover the object in either case.
+   */
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   identifierByteSize: z.union([z.literal(4), z.literal(8)]).optional(),
   recordCount: bytes,
-  /** The JVM wrote its own end record at an unbroken chain's end. */
+  /**
+   * The dump is whole: the JVM wrote its own end record at an unbroken chain's end, or all of its segment files came
+   * whole and it had begun to merge them, with nothing but its end record behind them.
+   */
   endRecord: z.boolean(),
   /** Bytes that were added to make it parseable: zeros that fill a cut record, and the end record. */
   appendedBytes: bytes,
-  /** Size of the object's last zstd frame, which holds the end record alone. */
+  /** Size of the last zstd frame that holds anything: the end record alone. */
   endFrameBytes: z.number().int().min(1).max(1_024),
+  /** Size of the seek table (zstd seekable format) behind it, at the object's very end. */
+  seekTableBytes: bytes.optional(),
   parts: z
     .array(
       z.strictObject({
@@ -136,6 +147,12 @@ export const progressSchema = z.strictObject({
   openParts: z
     .array(z.strictObject({ partNumber: z.number().int().min(1), remainingBytes: bytes }))
     .max(64),
+  /**
+   * First part numbers of the streams that the object is made of, ascending: the base of a dump of JDK ≥ 22, its
+   * segments, the rest. Put before the first part of a segment. Each stream ends where the next begins, with a
+   * whole record unless its last stored part is open. Absent when all parts are one stream.
+   */
+  streams: z.array(z.number().int().min(1).max(maxPartCount)).min(1).max(66).optional(),
   /** Put before the last part is sent, which ends in the end record: nothing must be appended after it. */
   finalPartNumber: z.number().int().min(1).max(maxPartCount).optional(),
   jvm: jvmFacts.optional(),

@@ -1,6 +1,7 @@
 import type { Artifact, Policy, Rung } from '../policy/policy.ts';
 import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
 import type { SignalReason } from '../signal/signal.ts';
+import { partsSuffice } from './part-layout.ts';
 import { planDirectories, type RefusedDirectory } from './plan-directories.ts';
 import { defaultBlockBytes, defaultPartBytes, maxPartCount } from './ticket.ts';
 
@@ -90,8 +91,8 @@ function refusalOfEphemeralContainer(input: PlanInput): string | undefined {
 
 /** Part URLs are made before the size is known: a tenth for estimates that are low, and some to spare. */
 const sizeMargin = 1.1;
-const sparePartCount = 16;
-const largerPartBytes = [defaultPartBytes, 16 * 1024 * 1024, 32 * 1024 * 1024, 64 * 1024 * 1024];
+/** Streams of a dump in several files have part numbers in reserve: 16 for the base, 8 for a rest, 16 to spare. */
+const sparePartCount = 40;
 
 function planHeapDump(
   decision: PlanInput['decision'],
@@ -99,15 +100,17 @@ function planHeapDump(
 ): HeapDumpPlan {
   if (!decision.artifacts.includes('heapDump')) return { wanted: false, reason: 'NotAskedFor' };
   if (directories.length === 0) return { wanted: false, reason: 'NoDumpDirectory' };
-  for (const partBytes of largerPartBytes) {
-    // The worst case is a heap that does not compress at all.
-    const partCount = Math.ceil((decision.expectedBytes * sizeMargin) / partBytes) + sparePartCount;
-    // One number stays free above the agent's parts: sweep may have to append the end of the dump.
-    if (partCount < maxPartCount) {
-      const { expectedBytes } = decision;
-      const blockBytes = defaultBlockBytes;
-      return { wanted: true, directories, blockBytes, partBytes, partCount, expectedBytes };
-    }
+  const { expectedBytes } = decision;
+  const [partBytes, blockBytes] = [defaultPartBytes, defaultBlockBytes];
+  // The worst case is a heap that does not compress at all. One number stays free above the agent's parts: sweep
+  // may have to append the end of the dump.
+  const wantedBytes = expectedBytes * sizeMargin;
+  const wantedCount = Math.ceil(wantedBytes / partBytes) + sparePartCount;
+  const partCount = Math.min(wantedCount, maxPartCount - 1);
+  // Where the numbers would not do, the later parts are larger.
+  const sizes = { partCount, firstBytes: partBytes, expectedBytes: wantedBytes };
+  if (partsSuffice(sizes)) {
+    return { wanted: true, directories, blockBytes, partBytes, partCount, expectedBytes };
   }
   return { wanted: false, reason: 'DumpTooLarge' };
 }

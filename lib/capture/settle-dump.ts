@@ -1,10 +1,12 @@
 import type { CaptureRecord } from '../claim/capture-record.ts';
 import { objectKeys } from '../dump-index/object-keys.ts';
 import type { IndexEntryInput } from '../dump-index/index-entry.ts';
-import { endFrames, findEndFrame, maxEndFrameBytes, maxRecordBytes } from './end-frames.ts';
+import { endFrames, findEndFrame, maxEndFrameBytes } from './end-frames.ts';
 import type { Manifest, Progress } from './manifest.ts';
 import type { ObjectStore, StoredPart } from './ports.ts';
+import { seekTableBytesOf } from './seek-table.ts';
 import { maxPartCount, minPartBytes } from './ticket.ts';
+import { missingBytes, usableParts } from './usable-parts.ts';
 
 export interface Fault {
   code: string;
@@ -20,7 +22,7 @@ export interface SettledDump {
   faults: readonly Fault[];
 }
 
-interface Upload {
+export interface Upload {
   objects: ObjectStore;
   objectKey: string;
   uploadId: string;
@@ -57,8 +59,8 @@ export async function settleDump(
     return none;
   }
   if (dump === undefined) {
-    const usable = usableParts(stored, accounts.progress);
-    return salvage(upload, stored, usable, accounts, []);
+    const usable = await usableParts(upload, stored, accounts.progress);
+    return salvage(upload, stored, usable.parts, accounts, usable.notes);
   }
   const { matching, faults } = compareParts(stored, dump);
   if (matching.length < dump.parts.length) {
@@ -118,31 +120,6 @@ function plainETag({ eTag }: { eTag: string }): string {
   return eTag.replaceAll('"', '');
 }
 
-/**
- * The parts that make a dump without a manifest, from part 1 on. A missing part is passed over where the chain
- * of records is whole without it: parts end on a record boundary but for those that the agent announced, so only
- * the records of that part are lost. Without the agent's account it cannot be known, and the first gap is the end.
- * A part below the minimum can only be the last one of an object.
- */
-function usableParts(stored: readonly StoredPart[], progress: Progress | undefined): StoredPart[] {
-  const sorted = [...stored].sort((one, other) => one.partNumber - other.partNumber);
-  const found: StoredPart[] = [];
-  for (const part of sorted) {
-    const last = found.at(-1);
-    if (last === undefined && part.partNumber !== 1) break;
-    if (last !== undefined && last.bytes < minPartBytes) break;
-    if (last !== undefined && !canFollow(last.partNumber, part.partNumber, progress)) break;
-    found.push(part);
-  }
-  return found;
-}
-
-function canFollow(last: number, next: number, progress: Progress | undefined): boolean {
-  if (next === last + 1) return true;
-  if (progress === undefined) return false;
-  return !progress.openParts.some((open) => open.partNumber >= last && open.partNumber < next);
-}
-
 /** Completes what is usable, with the end of a dump appended where the agent did not get to send it. */
 async function salvage(
   upload: Upload,
@@ -187,18 +164,6 @@ function salvageFault(
   };
 }
 
-/** What is missing of the record in which this part ends; by the agent's account, which precedes the part. */
-function missingBytes(last: StoredPart, progress: Progress | undefined, notes: Fault[]): number {
-  const open = progress?.openParts.find((part) => part.partNumber === last.partNumber);
-  if (open === undefined) return 0;
-  if (open.remainingBytes <= maxRecordBytes) return open.remainingBytes;
-  notes.push({
-    code: 'OpenPartImplausible',
-    message: `progress says ${open.remainingBytes} bytes of a record are missing; accepted are at most ${maxRecordBytes}`,
-  });
-  return 0;
-}
-
 /** Judges the stored object: its size by the manifest if there is one, its end by the end record. */
 async function verifyObject(
   { objects, objectKey }: Upload,
@@ -209,10 +174,7 @@ async function verifyObject(
     const message = 'the upload is no longer there, and no object either';
     return { state: 'none', faults: [{ code: 'UploadGone', message }] };
   }
-  const start = Math.max(0, head.bytes - (dump?.endFrameBytes ?? maxEndFrameBytes));
-  const range = { start, end: head.bytes - 1 };
-  const tail = await objects.getObject(objectKey, { maxBytes: maxEndFrameBytes, range });
-  const endFrameBytes = tail === undefined ? undefined : findEndFrame(tail);
+  const endFrameBytes = await findObjectEnd(objects, objectKey, head.bytes, dump);
   const heapDump = {
     objectKey,
     compressedBytes: head.bytes,
@@ -222,6 +184,27 @@ async function verifyObject(
   const faults = [...faultsOfObject(head.bytes, endFrameBytes, dump)];
   const state = dump?.endRecord === true && faults.length === 0 ? 'whole' : 'salvaged';
   return { state, heapDump, faults };
+}
+
+/** Size of the frame with the end record at an object's end, or before the seek table there. */
+async function findObjectEnd(
+  objects: ObjectStore,
+  objectKey: string,
+  objectBytes: number,
+  dump: DumpAccount | undefined,
+): Promise<number | undefined> {
+  const read = (end: number, bytes: number): Promise<Uint8Array | undefined> => {
+    const range = { start: Math.max(0, end - bytes), end: end - 1 };
+    return objects.getObject(objectKey, { maxBytes: maxEndFrameBytes, range });
+  };
+  const tail = await read(objectBytes, maxEndFrameBytes);
+  if (tail === undefined) return undefined;
+  const tableBytes = seekTableBytesOf(tail);
+  const dumpEnd = objectBytes - tableBytes;
+  if (dumpEnd <= 0) return undefined;
+  const wantedBytes = dump?.endFrameBytes ?? maxEndFrameBytes;
+  const end = tableBytes === 0 ? tail.subarray(-wantedBytes) : await read(dumpEnd, wantedBytes);
+  return end === undefined ? undefined : findEndFrame(end);
 }
 
 function* faultsOfObject(

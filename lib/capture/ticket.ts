@@ -4,7 +4,8 @@ import { artifacts, rungs } from '../policy/policy.ts';
 /** S3 allows parts of 5 MiB to 5 GiB but for the last, and 10,000 of them. */
 export const minPartBytes = 5 * 1024 * 1024;
 export const maxPartCount = 10_000;
-export const defaultPartBytes = 8 * 1024 * 1024;
+/** The smallest that S3 takes: what is not yet a part is lost with the agent. */
+export const defaultPartBytes = minPartBytes;
 /** Two blocks are compressed at once: with 4 MiB the agent's peak was 20 MiB higher, the ratio the same (docs/decisions). */
 export const defaultBlockBytes = 2 * 1024 * 1024;
 
@@ -55,7 +56,7 @@ export const ticketSchema = z.strictObject({
         .int()
         .min(65_536)
         .max(16 * 1024 * 1024),
-      /** A part is sent when its frames reach this size; only the last may be smaller. */
+      /** The first parts are sent when their frames reach this size (lib/capture/part-layout.ts); only the last may be smaller. */
       partBytes: z
         .number()
         .int()

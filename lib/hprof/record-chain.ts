@@ -39,6 +39,8 @@ export interface ChainState {
   readonly lastChunkBoundary?: number;
   /** Offset of the first heap dump (segment) record. */
   readonly firstSegmentOffset?: number;
+  /** Records before the first heap dump (segment) record. */
+  readonly recordCountBeforeSegments?: number;
   /** The end record has come, and nothing after it. */
   readonly ended: boolean;
 }
@@ -76,6 +78,7 @@ export class RecordChain {
   #remainingBytes = 0;
   #chunkStart = 0;
   #firstSegmentOffset: number | undefined;
+  #recordCountBeforeSegments: number | undefined;
   #endRecordSeen = false;
   #fault: CaptureError | undefined;
 
@@ -100,6 +103,9 @@ export class RecordChain {
       ...(chunkBoundary > 0 && { lastChunkBoundary: chunkBoundary }),
       ...(this.#firstSegmentOffset !== undefined && {
         firstSegmentOffset: this.#firstSegmentOffset,
+      }),
+      ...(this.#recordCountBeforeSegments !== undefined && {
+        recordCountBeforeSegments: this.#recordCountBeforeSegments,
       }),
       ended: this.#endRecordSeen && this.#fault === undefined,
     };
@@ -179,6 +185,7 @@ export class RecordChain {
     }
     if (tag === recordTag.heapDump || tag === recordTag.heapDumpSegment) {
       this.#firstSegmentOffset ??= offset;
+      this.#recordCountBeforeSegments ??= this.#recordCount;
     }
     this.#visitor?.begin(tag, lengthBytes);
     if (lengthBytes === 0) this.#endRecord(bodyOffset);

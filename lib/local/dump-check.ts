@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
+import { manifestSchema } from '../capture/manifest.ts';
 import type { ObjectStore } from '../capture/ports.ts';
 import { ZstdFrames } from '../capture/zstd-frames.ts';
 import type { IndexEntry } from '../dump-index/index-entry.ts';
+import { objectKeys } from '../dump-index/object-keys.ts';
 import { CaptureError } from '../errors.ts';
 import { ByteMatcher } from '../hprof/byte-matcher.ts';
 import { HeapScan, type ScanResult } from '../hprof/scan.ts';
 
 const rangeBytes = 8 * 1024 * 1024;
+const maxManifestBytes = 8 * 1024 * 1024;
 /** Of a ticket's largest blocks, and of the zeros that a salvage appends. */
 const maxBlockBytes = 64 * 1024 * 1024;
 
@@ -20,7 +23,8 @@ export interface DumpCheck {
   instanceCount: number;
   markerInstances: number;
   markerTextFound: boolean;
-  sha256Matches: boolean;
+  /** The stored bytes have the manifest's SHA-256, or its parts their MD5s where it has none for the whole. */
+  checksumMatches: boolean;
   scan: ScanResult;
 }
 
@@ -40,7 +44,7 @@ export async function checkStoredDump(
   }
   const scan = new HeapScan();
   const text = new ByteMatcher(Buffer.from(marker.markerText, 'latin1'));
-  const hash = createHash('sha256');
+  const checksum = await checksumOf(objects, entry, dump.sha256);
   const frames = new ZstdFrames();
   let rawBytes = 0;
   for (let start = 0; start < dump.compressedBytes; start += rangeBytes) {
@@ -52,7 +56,7 @@ export async function checkStoredDump(
     if (range === undefined) {
       throw new CaptureError('ObjectStoreUnavailable', `${dump.objectKey} is not there`);
     }
-    hash.update(range);
+    checksum.push(range);
     for (const frame of frames.push(range)) {
       const raw = zstdDecompressSync(frame, { maxOutputLength: maxBlockBytes });
       rawBytes += raw.length;
@@ -68,7 +72,74 @@ export async function checkStoredDump(
     instanceCount: result.instanceCount,
     markerInstances: result.classNamed(marker.markerClass).instanceCount,
     markerTextFound: text.found,
-    sha256Matches: dump.sha256 === hash.digest('hex'),
+    checksumMatches: checksum.matches,
     scan: result,
   };
+}
+
+interface Checksum {
+  push(bytes: Uint8Array): void;
+  /** To be asked once, when all bytes were pushed. */
+  readonly matches: boolean;
+}
+
+async function checksumOf(
+  objects: ObjectStore,
+  entry: IndexEntry,
+  sha256: string | undefined,
+): Promise<Checksum> {
+  if (sha256 !== undefined) {
+    const hash = createHash('sha256');
+    return {
+      push: (bytes) => void hash.update(bytes),
+      get matches() {
+        return hash.digest('hex') === sha256;
+      },
+    };
+  }
+  const { manifest: objectKey } = objectKeys(entry.objects.prefix);
+  const body = await objects.getObject(objectKey, { maxBytes: maxManifestBytes });
+  const manifest =
+    body && manifestSchema.parse(JSON.parse(Buffer.from(body).toString('utf8')) as unknown);
+  return new PartChecksums(manifest?.dump?.parts ?? []);
+}
+
+/** Compares an object, as it streams by, with the MD5 of each of its parts. */
+class PartChecksums implements Checksum {
+  readonly #parts: readonly { bytes: number; md5: string }[];
+  #index = 0;
+  #hash = createHash('md5');
+  #missingBytes: number;
+  #differ = false;
+
+  constructor(parts: readonly { bytes: number; md5: string }[]) {
+    this.#parts = parts;
+    this.#missingBytes = parts[0]?.bytes ?? 0;
+  }
+
+  get matches(): boolean {
+    return !this.#differ && this.#parts.length > 0 && this.#index === this.#parts.length;
+  }
+
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const part = this.#parts[this.#index];
+      if (part === undefined) {
+        this.#differ = true;
+        return;
+      }
+      const piece = bytes.subarray(at, at + this.#missingBytes);
+      this.#hash.update(piece);
+      at += piece.length;
+      this.#missingBytes -= piece.length;
+      if (this.#missingBytes === 0) this.#closePart(part.md5);
+    }
+  }
+
+  #closePart(md5: string): void {
+    if (this.#hash.digest('hex') !== md5) this.#differ = true;
+    this.#hash = createHash('md5');
+    this.#index += 1;
+    this.#missingBytes = this.#parts[this.#index]?.bytes ?? 0;
+  }
 }

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
 import { followDump, type FollowEnd } from '../../lib/agent/follow.ts';
-import { FrameStream } from '../../lib/agent/frame-stream.ts';
+import { DumpUpload } from '../../lib/agent/dump-upload.ts';
+import { minPartBytes } from '../../lib/capture/ticket.ts';
+import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import type { AttachReply } from '../../lib/jvm/attach-protocol.ts';
 import { end, header, record, segmentTag, utf8Tag } from './hprof-bytes.ts';
@@ -17,8 +19,11 @@ const whole = Buffer.concat([names, p0, p1, end]);
 
 let folder: string;
 let directory: FileHandle;
-let raw: Buffer[];
-let stream: FrameStream;
+let upload: DumpUpload;
+let stored: Map<number, Buffer>;
+let announced: (readonly number[])[];
+let putPart: (partNumber: number) => Promise<void>;
+let durable: string[];
 let answer: (reply: AttachReply) => void;
 let breakOff: (error: Error) => void;
 let alive: boolean;
@@ -30,13 +35,11 @@ let reached: { bytes: number; resolve: () => void } | undefined;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'heapcatch-follow-'));
   directory = await open(folder, 'r');
-  raw = [];
-  stream = new FrameStream(1_000, {
-    add: ({ bytes }) => {
-      raw.push(zstdDecompressSync(bytes));
-      return Promise.resolve();
-    },
-  });
+  stored = new Map();
+  announced = [];
+  durable = [];
+  putPart = () => Promise.resolve();
+  upload = uploadOf({ segmentCount: 2 });
   alive = true;
   stop = undefined;
   seenBytes = 0;
@@ -46,6 +49,30 @@ afterEach(async () => {
   await directory.close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+function uploadOf({ segmentCount }: { segmentCount: number }): DumpUpload {
+  const announce = () => Promise.resolve();
+  return new DumpUpload({
+    ...{
+      blockBytes: 1_000,
+      partBytes: minPartBytes,
+      partCount: 100,
+      expectedBytes: 0,
+      segmentCount,
+    },
+    ...{ announceOpenPart: announce, announceFinalPart: announce },
+    announceStreams: (firstPartNumbers) => {
+      announced.push(firstPartNumbers);
+      return Promise.resolve();
+    },
+    putPart: async (partNumber, { chunks }) => {
+      await putPart(partNumber);
+      stored.set(partNumber, Buffer.concat(chunks));
+      return 'etag';
+    },
+    onDurable: (_file, endOffset) => durable.push(`${endOffset}`),
+  });
+}
 
 function file(name: string): string {
   return join(folder, name);
@@ -61,10 +88,9 @@ function follow(stallSeconds = 60): Promise<FollowEnd> {
       directory,
       fileName: 'd.hprof',
       jvmUid: process.getuid!(),
-      stream,
+      streams: upload,
       reply,
       stallSeconds,
-      segmented: true,
     },
     jvmRuns: () => Promise.resolve(alive),
     stopReason: () => stop,
@@ -84,9 +110,15 @@ function said(text: string): AttachReply {
   return { status: 0, output: Buffer.from(text), truncated: false };
 }
 
-async function stored(): Promise<Buffer> {
-  const { endFrame } = await stream.finish();
-  return Buffer.concat([...raw, zstdDecompressSync(endFrame)]);
+/** The object that S3 would make, read back. */
+async function object(whole: boolean): Promise<Buffer> {
+  const account = await upload.finish(whole);
+  const parts = account.parts.map(({ partNumber }) => stored.get(partNumber)!);
+  expect(parts.slice(0, -1).every(({ length }) => length >= minPartBytes)).toBe(true);
+  const frames = new ZstdFrames().push(Buffer.concat(parts));
+  const raw = Buffer.concat(frames.map((frame) => zstdDecompressSync(frame)));
+  expect(account.rawBytes).toBe(raw.length);
+  return raw;
 }
 
 describe('followDump', () => {
@@ -98,7 +130,7 @@ describe('followDump', () => {
     answer(said('Heap dump file created'));
 
     expect(await following).toEqual({ whole: true });
-    expect((await stored()).equals(whole)).toBe(true);
+    expect((await object(true)).equals(whole)).toBe(true);
   });
 
   it('judges by the bytes: an answer that sounds well does not make a cut dump whole', async () => {
@@ -110,7 +142,7 @@ describe('followDump', () => {
 
     expect(result).toMatchObject({ whole: false, fault: { code: 'DumpFailed' } });
     const filled = Buffer.concat([p1.subarray(0, -11), Buffer.alloc(11)]);
-    expect((await stored()).equals(Buffer.concat([names, p0, filled, end]))).toBe(true);
+    expect((await object(false)).equals(Buffer.concat([names, p0, filled, end]))).toBe(true);
   });
 
   it('gives the words of a JVM that created no file', async () => {
@@ -134,7 +166,9 @@ describe('followDump', () => {
       whole: false,
       fault: { message: 'the JVM ended before it had finished its dump' },
     });
-    expect((await stored()).equals(Buffer.concat([names, p0.subarray(0, 909), end]))).toBe(true);
+    expect((await object(false)).equals(Buffer.concat([names, p0.subarray(0, 909), end]))).toBe(
+      true,
+    );
   });
 
   it('reads the rest from the segments when the JVM dies before it has merged them', async () => {
@@ -148,20 +182,97 @@ describe('followDump', () => {
 
     expect((await following).whole).toBe(false);
     const wanted = Buffer.concat([names.subarray(0, -209), p0, p1, end]);
-    expect((await stored()).equals(wanted)).toBe(true);
+    expect((await object(false)).equals(wanted)).toBe(true);
   });
 
-  it('reads the rest from the segments when the JVM dies in the middle of the merge', async () => {
-    writeFileSync(file('d.hprof'), Buffer.concat([names, p0.subarray(0, 1_234)]));
-    writeFileSync(file('d.hprof.p0'), p0);
-    writeFileSync(file('d.hprof.p1'), p1);
+  it('follows base and segments at once, and does not wait for the merge', async () => {
     const following = follow();
-    await readUpTo(names.length + 1_234);
+    writeFileSync(file('d.hprof'), names.subarray(0, 400));
+    writeFileSync(file('d.hprof.p0'), p0.subarray(0, 950));
+    writeFileSync(file('d.hprof.p1'), p1.subarray(0, 10));
+    await readUpTo(400 + 950 + 10);
+    appendFileSync(file('d.hprof.p0'), p0.subarray(950));
+    appendFileSync(file('d.hprof.p1'), p1.subarray(10));
+    appendFileSync(file('d.hprof'), names.subarray(400));
+    await readUpTo(names.length + p0.length + p1.length);
+    appendFileSync(file('d.hprof'), p0.subarray(0, 20));
+
+    expect(await following).toEqual({ whole: true });
+    expect((await object(true)).equals(whole)).toBe(true);
+    expect(announced).toEqual([[1, 17, 55, 93]]);
+  });
+
+  it('stores what it has of the base as soon as a segment is there, since nothing can be salvaged without it', async () => {
+    let firstStored: () => void = () => undefined;
+    const first = new Promise<void>((resolve) => (firstStored = resolve));
+    putPart = (partNumber) => {
+      if (partNumber === 1) firstStored();
+      return Promise.resolve();
+    };
+    writeFileSync(file('d.hprof'), names.subarray(0, -50));
+    writeFileSync(file('d.hprof.p0'), '');
+    const following = follow();
+
+    await first;
     alive = false;
     breakOff(new Error('closed'));
 
     expect((await following).whole).toBe(false);
-    expect((await stored()).equals(whole)).toBe(true);
+    expect((await object(false)).equals(Buffer.concat([names.subarray(0, -209), end]))).toBe(true);
+    expect(durable).toEqual([`${names.length - 209}`]);
+  });
+
+  it('has the whole dump of a JVM that dies in the middle of the merge', async () => {
+    writeFileSync(file('d.hprof.p0'), p0);
+    writeFileSync(file('d.hprof.p1'), p1);
+    writeFileSync(file('d.hprof'), Buffer.concat([names, p0.subarray(0, 1_234)]));
+    const following = follow();
+    alive = false;
+    breakOff(new Error('closed'));
+
+    expect(await following).toEqual({ whole: true });
+    expect((await object(true)).equals(whole)).toBe(true);
+  });
+
+  it('reads from the base what was merged of a segment that it never saw', async () => {
+    const following = follow();
+    writeFileSync(file('d.hprof'), Buffer.alloc(0));
+    writeFileSync(file('d.hprof.p0'), p0);
+    await readUpTo(p0.length);
+    rmSync(file('d.hprof.p0'));
+    writeFileSync(file('d.hprof'), whole);
+
+    expect(await following).toEqual({ whole: true });
+    expect((await object(true)).equals(whole)).toBe(true);
+  });
+
+  it('reads all from the base when it never saw a segment, and waits for its end record', async () => {
+    const following = follow();
+    writeFileSync(file('d.hprof'), whole.subarray(0, -700));
+    await readUpTo(whole.length - 700);
+    appendFileSync(file('d.hprof'), whole.subarray(-700));
+
+    expect(await following).toEqual({ whole: true });
+    expect((await object(true)).equals(whole)).toBe(true);
+  });
+
+  it('calls no dump whole whose segment ends inside a record', async () => {
+    writeFileSync(file('d.hprof.p0'), p0.subarray(0, -5));
+    writeFileSync(file('d.hprof'), Buffer.concat([names, p0.subarray(0, 100)]));
+
+    expect(await follow()).toMatchObject({
+      whole: false,
+      fault: { code: 'InvalidHprof', message: expect.stringContaining('p0 ends inside a record') },
+    });
+  });
+
+  it('follows one file of a JVM that writes no segments', async () => {
+    upload = uploadOf({ segmentCount: 0 });
+    writeFileSync(file('d.hprof'), whole);
+
+    expect(await follow()).toEqual({ whole: true });
+    expect((await object(true)).equals(whole)).toBe(true);
+    expect([announced, [...stored.keys()]]).toEqual([[], [1]]);
   });
 
   it('finishes from segments that were removed, when the merge fails for want of space', async () => {
@@ -180,7 +291,7 @@ describe('followDump', () => {
       whole: false,
       fault: { message: expect.stringContaining('No space left on device') },
     });
-    expect((await stored()).equals(whole)).toBe(true);
+    expect((await object(false)).equals(whole)).toBe(true);
   });
 
   it('ends at the stop, and keeps what it has', async () => {
@@ -190,7 +301,7 @@ describe('followDump', () => {
     stop = new CaptureError('DeadlineExceeded', 'late');
 
     expect(await following).toEqual({ whole: false, fault: stop });
-    expect((await stored()).equals(Buffer.concat([names, p0, end]))).toBe(true);
+    expect((await object(false)).equals(Buffer.concat([names, p0, end]))).toBe(true);
   });
 
   it('gives up a dump that does not grow while the JVM says nothing', async () => {
@@ -207,7 +318,7 @@ describe('followDump', () => {
     writeFileSync(file('d.hprof'), Buffer.concat([names, Buffer.alloc(500, 0xee)]));
 
     expect(await follow()).toMatchObject({ whole: false, fault: { code: 'InvalidHprof' } });
-    expect((await stored()).equals(Buffer.concat([names, end]))).toBe(true);
+    expect((await object(false)).equals(Buffer.concat([names, end]))).toBe(true);
   });
 
   it('follows no link in the place of the dump', async () => {
@@ -218,20 +329,23 @@ describe('followDump', () => {
     });
   });
 
-  it('passes on that the upload failed for good', async () => {
-    stream = new FrameStream(1_000, {
-      add: () => Promise.reject(new CaptureError('UploadFailed', 'gone')),
-    });
-    writeFileSync(file('d.hprof'), whole);
-    appendFileSync(file('d.hprof.p0'), p0);
+  it.each(['d.hprof', 'd.hprof.p0'])(
+    'passes on that the upload of %s failed for good',
+    async (name) => {
+      const partNumber = name === 'd.hprof' ? 1 : 17;
+      putPart = (n) =>
+        n === partNumber
+          ? Promise.reject(new CaptureError('UploadFailed', 'gone'))
+          : Promise.resolve();
+      writeFileSync(file('d.hprof.p0'), p0);
+      writeFileSync(file('d.hprof.p1'), p1);
+      writeFileSync(file('d.hprof'), whole.subarray(0, -100));
 
-    const following = follow();
-    answer(said(''));
-
-    await expect(following.then(() => stream.finish())).rejects.toMatchObject({
-      code: 'UploadFailed',
-    });
-  });
+      await expect(follow().then(({ whole }) => upload.finish(whole))).rejects.toMatchObject({
+        code: 'UploadFailed',
+      });
+    },
+  );
 });
 
 async function holdsOpen(name: string): Promise<boolean> {

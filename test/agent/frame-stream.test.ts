@@ -1,7 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { zstdDecompressSync } from 'node:zlib';
 import type { OpenRecord } from '../../lib/agent/block-cutter.ts';
-import { FrameStream, type StreamEnd } from '../../lib/agent/frame-stream.ts';
+import {
+  FrameStream,
+  type FrameSink,
+  type Frame as CompressedFrame,
+} from '../../lib/agent/frame-stream.ts';
 import { RecordChain } from '../../lib/hprof/record-chain.ts';
 import { end, header, record, segmentTag, utf8Tag } from './hprof-bytes.ts';
 
@@ -12,17 +16,27 @@ interface Frame {
   open: OpenRecord | undefined;
 }
 
-function collect(): { frames: Frame[]; stream: FrameStream } {
+function collect(fileHeader?: 'absent'): {
+  frames: Frame[];
+  stream: FrameStream;
+  flushed: number[];
+} {
   const frames: Frame[] = [];
-  const stream = new FrameStream(blockBytes, {
-    add: ({ bytes, rawBytes, open }) => {
+  const flushed: number[] = [];
+  const sink = {
+    flush: () => {
+      flushed.push(frames.length);
+      return Promise.resolve();
+    },
+    add: ({ bytes, rawBytes, open }: CompressedFrame): Promise<void> => {
       const raw = zstdDecompressSync(bytes);
       expect(raw.length).toBe(rawBytes);
       frames.push({ raw, open });
       return Promise.resolve();
     },
-  });
-  return { frames, stream };
+  } satisfies FrameSink;
+  const stream = new FrameStream(blockBytes, sink, { ...(fileHeader && { fileHeader }) });
+  return { frames, stream, flushed };
 }
 
 async function feed(stream: FrameStream, bytes: Buffer, pieceBytes = 333): Promise<void> {
@@ -35,13 +49,12 @@ async function feed(stream: FrameStream, bytes: Buffer, pieceBytes = 333): Promi
   }
 }
 
-function wholeOf(frames: readonly Frame[], streamEnd: StreamEnd): Buffer {
-  const endFrame = zstdDecompressSync(streamEnd.endFrame);
-  return Buffer.concat([...frames.map(({ raw }) => raw), endFrame]);
+function rawOf(frames: readonly Frame[]): Buffer {
+  return Buffer.concat(frames.map(({ raw }) => raw));
 }
 
 describe('FrameStream', () => {
-  it('gives back the very bytes of a whole dump, with the end record alone in the last frame', async () => {
+  it('gives back the very bytes of a whole dump, but for the end record', async () => {
     const dump = Buffer.concat([
       header,
       ...Array.from({ length: 40 }, (_, n) => record(segmentTag, 50 + n * 3, n)),
@@ -52,10 +65,10 @@ describe('FrameStream', () => {
     await feed(stream, dump);
     const streamEnd = await stream.finish();
 
-    expect(wholeOf(frames, streamEnd).equals(dump)).toBe(true);
-    expect(zstdDecompressSync(streamEnd.endFrame).equals(end)).toBe(true);
-    expect(streamEnd).toMatchObject({
-      ...{ rawBytes: dump.length, recordCount: 41, endRecord: true, appendedBytes: 0 },
+    const withoutEnd = dump.subarray(0, -end.length);
+    expect(rawOf(frames).equals(withoutEnd)).toBe(true);
+    expect(streamEnd).toEqual({
+      ...{ rawBytes: withoutEnd.length, recordCount: 41, ended: true, filledBytes: 0 },
       identifierByteSize: 8,
     });
   });
@@ -100,15 +113,16 @@ describe('FrameStream', () => {
     expect(frames.map(({ raw }) => raw.length)).toEqual([blockBytes - end.length]);
   });
 
-  it('drops a record that was cut and had not left yet, and appends the end record', async () => {
+  it('drops a record that was cut and had not left yet', async () => {
     const whole = Buffer.concat([header, record(segmentTag, 100), record(segmentTag, 200)]);
     const { frames, stream } = collect();
 
     await feed(stream, Buffer.concat([whole, record(segmentTag, 300).subarray(0, 77)]));
     const streamEnd = await stream.finish();
 
-    expect(wholeOf(frames, streamEnd).equals(Buffer.concat([whole, end]))).toBe(true);
-    expect(streamEnd).toMatchObject({ endRecord: false, appendedBytes: 9, recordCount: 3 });
+    expect(rawOf(frames).equals(whole)).toBe(true);
+    expect(stream.onBoundary).toBe(false);
+    expect(streamEnd).toMatchObject({ ended: false, filledBytes: 0, recordCount: 2 });
   });
 
   it('fills a record with zeros whose beginning had left already', async () => {
@@ -118,28 +132,49 @@ describe('FrameStream', () => {
     await feed(stream, cut);
     const streamEnd = await stream.finish();
 
-    const result = wholeOf(frames, streamEnd);
+    const result = rawOf(frames);
     expect(result.subarray(0, cut.length).equals(cut)).toBe(true);
-    expect(result.subarray(cut.length, -end.length).every((byte) => byte === 0)).toBe(true);
-    expect(streamEnd).toMatchObject({ endRecord: false, appendedBytes: 3_009 + 9 });
+    expect(result.subarray(cut.length).every((byte) => byte === 0)).toBe(true);
+    expect(streamEnd).toMatchObject({ ended: false, filledBytes: 3_009 });
     const chain = new RecordChain();
-    chain.push(result);
+    chain.push(Buffer.concat([result, end]));
     expect(chain.state.ended).toBe(true);
   });
 
-  it('goes on with a segment behind a base that was cut inside a record', async () => {
-    const base = Buffer.concat([header, record(utf8Tag, 500), record(utf8Tag, 90).subarray(0, 40)]);
+  it('takes a segment file, which has no file header', async () => {
     const segment = Buffer.concat([record(segmentTag, 800, 1), record(segmentTag, 700, 2)]);
-    const { frames, stream } = collect();
+    const { frames, stream } = collect('absent');
 
-    await feed(stream, base);
-    await stream.continueWithSegment();
     await feed(stream, segment);
     const streamEnd = await stream.finish();
 
-    const wanted = Buffer.concat([base.subarray(0, -40), segment, end]);
-    expect(wholeOf(frames, streamEnd).equals(wanted)).toBe(true);
-    expect(streamEnd).toMatchObject({ recordCount: 4, identifierByteSize: 8 });
+    expect(rawOf(frames).equals(segment)).toBe(true);
+    expect(streamEnd).toEqual({ rawBytes: 1_518, filledBytes: 0, recordCount: 2, ended: false });
+  });
+
+  it('ends a base where the JVM began to merge, whatever of the merge was read', async () => {
+    const names = Buffer.concat([header, record(utf8Tag, 200, 1), record(utf8Tag, 90, 2)]);
+    const { frames, stream } = collect();
+
+    await feed(stream, Buffer.concat([names, record(segmentTag, 80), end]), 500);
+    stream.endBeforeSegments();
+    const streamEnd = await stream.finish();
+
+    expect(rawOf(frames).equals(names)).toBe(true);
+    expect(streamEnd).toMatchObject({ ended: false, recordCount: 2, filledBytes: 0 });
+  });
+
+  it('flushes what has come up to the last boundary, and goes on behind it', async () => {
+    const dump = Buffer.concat([header, record(utf8Tag, 200, 1), record(utf8Tag, 300, 2)]);
+    const { frames, stream, flushed } = collect();
+
+    await feed(stream, dump.subarray(0, 300));
+    await stream.flush();
+    expect([flushed, rawOf(frames).length]).toEqual([[1], header.length + 209]);
+
+    await feed(stream, dump.subarray(300));
+    await stream.finish();
+    expect(rawOf(frames).equals(dump)).toBe(true);
   });
 
   it('seals what was good when the bytes break the record chain', async () => {
@@ -150,15 +185,15 @@ describe('FrameStream', () => {
     await expect(feed(stream, Buffer.from('not a record at all'))).rejects.toMatchObject({
       code: 'InvalidHprof',
     });
-    const streamEnd = await stream.finish();
+    await stream.finish();
 
-    expect(wholeOf(frames, streamEnd).equals(Buffer.concat([good, end]))).toBe(true);
+    expect(rawOf(frames).equals(good)).toBe(true);
   });
 
   it('holds the reader back while the sink is busy, at three blocks', async () => {
     let release: () => void = () => undefined;
     const busy = new Promise<void>((resolve) => (release = resolve));
-    const stream = new FrameStream(blockBytes, { add: () => busy });
+    const stream = new FrameStream(blockBytes, { add: () => busy, flush: () => busy });
     const dump = Buffer.concat([header, ...Array.from({ length: 100 }, () => record(1, 91))]);
     let fedBytes = 0;
     const feeding = (async () => {
@@ -176,12 +211,13 @@ describe('FrameStream', () => {
 
     release();
     await feeding;
-    expect((await stream.finish()).rawBytes).toBe(dump.length + end.length);
+    expect((await stream.finish()).rawBytes).toBe(dump.length);
   });
 
   it('ends the reader with what the sink threw', async () => {
     const stream = new FrameStream(blockBytes, {
       add: () => Promise.reject(new Error('no more parts')),
+      flush: () => Promise.resolve(),
     });
 
     const feeding = feed(stream, Buffer.concat([header, record(segmentTag, 50_000)]));

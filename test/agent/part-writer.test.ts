@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { PartSender, type StoredPart } from '../../lib/agent/part-sender.ts';
 import { PartWriter } from '../../lib/agent/part-writer.ts';
+import type { PartRange } from '../../lib/capture/part-layout.ts';
+import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
+import { parseSeekTable } from '../../lib/capture/seek-table.ts';
 import type { OpenRecord } from '../../lib/agent/block-cutter.ts';
 import type { Frame } from '../../lib/agent/frame-stream.ts';
 import type { PutBody } from '../../lib/agent/put-object.ts';
@@ -16,7 +21,7 @@ const frameOf = (bytes: number, open?: OpenRecord): Frame => ({
 
 function writer(
   options: {
-    maxPartCount?: number;
+    range?: PartRange;
     putPart?: (n: number, body: PutBody) => Promise<string>;
     announced?: Promise<void>;
     onDurable?: (rawBytes: number) => void;
@@ -24,16 +29,9 @@ function writer(
 ) {
   const log: string[] = [];
   const stored = new Map<number, Buffer>();
-  const parts = new PartWriter({
-    partBytes,
-    maxPartCount: options.maxPartCount ?? 100,
-    ...(options.onDurable && { onDurable: options.onDurable }),
+  const sender = new PartSender({
     announceOpenPart: (partNumber, remainingBytes) => {
       log.push(`announce ${partNumber} ${remainingBytes}`);
-      return options.announced ?? Promise.resolve();
-    },
-    announceFinalPart: (partNumber) => {
-      log.push(`final ${partNumber}`);
       return options.announced ?? Promise.resolve();
     },
     putPart: async (partNumber, body) => {
@@ -44,25 +42,43 @@ function writer(
       return options.putPart?.(partNumber, body) ?? `"etag-${partNumber}"`;
     },
   });
-  return { log, stored, parts };
+  const parts = new PartWriter(sender, {
+    range: options.range ?? { firstPartNumber: 1, partCount: 100 },
+    partBytesAt: () => partBytes,
+    ...(options.onDurable && { onDurable: options.onDurable }),
+    announceFinalPart: (partNumber) => {
+      log.push(`final ${partNumber}`);
+      return options.announced ?? Promise.resolve();
+    },
+  });
+  const finish = async (endFrame: Buffer): Promise<StoredPart[]> => {
+    await parts.finish({ endFrame, earlierStreams: [] });
+    await sender.settle();
+    sender.throwFailure();
+    return sender.stored;
+  };
+  return { log, stored, parts, sender, finish };
 }
 
+/** Head, an entry a frame, footer. */
+const tableBytes = (frameCount: number): number => 8 + 8 * frameCount + 9;
+
 describe('PartWriter', () => {
-  it('closes a part at its size, and describes what was stored', async () => {
-    const { parts, stored } = writer();
+  it('closes a part at its size, and ends the object in the end frame and the seek table', async () => {
+    const { parts, stored, finish } = writer();
     const frames = [60, 60, 70, 20, 30].map(frame);
 
     for (const one of frames) await parts.add({ bytes: one, rawBytes: 1 });
-    const result = await parts.finish(frame(9));
+    const result = await finish(frame(9));
 
-    const whole = Buffer.concat([...frames, frame(9)]);
-    expect(Buffer.concat([stored.get(1)!, stored.get(2)!, stored.get(3)!]).equals(whole)).toBe(
-      true,
-    );
-    expect(result.sha256).toBe(createHash('sha256').update(whole).digest('hex'));
-    expect(result.compressedBytes).toBe(whole.length);
-    expect(result.parts.map(({ bytes }) => bytes)).toEqual([120, 120, 9]);
-    expect(result.parts[0]).toEqual({
+    const object = Buffer.concat([1, 2, 3].map((n) => stored.get(n)!));
+    const withoutTable = Buffer.concat([...frames, frame(9)]);
+    expect(object.subarray(0, withoutTable.length).equals(withoutTable)).toBe(true);
+    const entries = parseSeekTable(object.subarray(withoutTable.length), object.length);
+    expect(entries?.map(({ compressedBytes }) => compressedBytes)).toEqual([60, 60, 70, 20, 30, 9]);
+    expect(parts.compressedBytes).toBe(object.length);
+    expect(result.map(({ bytes }) => bytes)).toEqual([120, 120, 9 + tableBytes(6)]);
+    expect(result[0]).toEqual({
       partNumber: 1,
       bytes: 120,
       md5: createHash('md5').update(stored.get(1)!).digest('hex'),
@@ -70,12 +86,29 @@ describe('PartWriter', () => {
     });
   });
 
+  it('brings the last part of a stream that others follow to the minimum, by a frame that readers pass over', async () => {
+    const range = { firstPartNumber: 17, partCount: 5 };
+    const { parts, stored, sender } = writer({ range });
+    const real = zstdCompressSync(Buffer.from('records'));
+
+    await parts.add({ bytes: real, rawBytes: 7 });
+    await parts.close();
+    await sender.settle();
+
+    const part = stored.get(17)!;
+    expect(part.length).toBe(5 * 1024 * 1024);
+    expect(new ZstdFrames().push(part).map((one) => zstdDecompressSync(one).toString())).toEqual([
+      'records',
+    ]);
+    expect(parts.frames.count).toBe(2);
+  });
+
   it('waits for the end of an open record that is smaller than a part', async () => {
-    const { parts, stored, log } = writer();
+    const { parts, stored, log, finish } = writer();
 
     await parts.add(frameOf(110, { remainingBytes: 5, recordBytes: partBytes - 1 }));
     await parts.add(frameOf(10));
-    await parts.finish(frame(9));
+    await finish(frame(9));
 
     expect(stored.get(1)?.length).toBe(120);
     expect(log).toEqual(['put 1', 'put 2']);
@@ -84,24 +117,24 @@ describe('PartWriter', () => {
   it('sends a part that ends inside a record only when its announcement is durable', async () => {
     let durable: () => void = () => undefined;
     const announced = new Promise<void>((resolve) => (durable = resolve));
-    const { parts, log } = writer({ announced });
+    const { parts, log, finish } = writer({ announced });
 
     await parts.add(frameOf(110, { remainingBytes: 500, recordBytes: 700 }));
     await new Promise((resolve) => setImmediate(resolve));
     expect(log).toEqual(['announce 1 500']);
 
     durable();
-    await parts.finish(frame(9));
+    await finish(frame(9));
     expect(log).toContain('put 1');
   });
 
   it('announces every part that ends inside a record larger than a part, and no other', async () => {
-    const { parts, log } = writer();
+    const { parts, log, finish } = writer();
 
     await parts.add(frameOf(110, { remainingBytes: 500, recordBytes: 700 }));
     await parts.add(frameOf(110, { remainingBytes: 300, recordBytes: 700 }));
     await parts.add(frameOf(110));
-    await parts.finish(frame(9));
+    await finish(frame(9));
 
     expect(log.filter((line) => line.endsWith(' 1') || line.startsWith('announce 1'))).toEqual([
       'announce 1 500',
@@ -114,17 +147,17 @@ describe('PartWriter', () => {
   it('announces a last part that is as large as others, before it is sent, and no smaller one', async () => {
     const large = writer();
     await large.parts.add(frameOf(50));
-    await large.parts.finish(frame(5 * 1024 * 1024));
+    await large.finish(frame(5 * 1024 * 1024));
     expect(large.log).toEqual(['final 1', 'put 1']);
 
     const small = writer();
-    await small.parts.finish(frame(9));
+    await small.finish(frame(9));
     expect(small.log).toEqual(['put 1']);
   });
 
   it('sends two parts at a time and no more', async () => {
     const releases: (() => void)[] = [];
-    const { parts, log } = writer({
+    const { parts, log, finish } = writer({
       putPart: (n) => new Promise((resolve) => releases.push(() => resolve(`"${n}"`))),
     });
 
@@ -138,12 +171,12 @@ describe('PartWriter', () => {
     releases[1]?.();
     await adding;
     expect(log).toEqual(['put 1', 'put 2', 'put 3']);
-    const finishing = parts.finish(frame(9));
+    const finishing = finish(frame(9));
     releases[0]?.();
     releases[2]?.();
     while (releases.length < 4) await new Promise((resolve) => setImmediate(resolve));
     releases[3]?.();
-    expect((await finishing).parts.map(({ partNumber }) => partNumber)).toEqual([1, 2, 3, 4]);
+    expect((await finishing).map(({ partNumber }) => partNumber)).toEqual([1, 2, 3, 4]);
   });
 
   it('tells how far the dump is stored without a gap, in dump bytes', async () => {
@@ -167,26 +200,28 @@ describe('PartWriter', () => {
   });
 
   it('puts everything that follows into the last part that the ticket has, and says it is exhausted', async () => {
-    const { parts } = writer({ maxPartCount: 2 });
+    const { parts, finish } = writer({ range: { firstPartNumber: 1, partCount: 2 } });
 
     await parts.add(frameOf(100));
     expect(parts.exhausted).toBe(false);
     await parts.add(frameOf(100));
     expect(parts.exhausted).toBe(true);
     await parts.add(frameOf(50));
-    const result = await parts.finish(frame(9));
+    const result = await finish(frame(9));
 
-    expect(result.parts.map(({ bytes }) => bytes)).toEqual([100, 159]);
+    expect(result.map(({ bytes }) => bytes)).toEqual([100, 159 + tableBytes(4)]);
   });
 
   it('throws at the next frame when a part could not be stored', async () => {
-    const { parts } = writer({ putPart: () => Promise.reject(new Error('gone')) });
+    const { parts, sender, finish } = writer({
+      putPart: () => Promise.reject(new Error('gone')),
+    });
 
     await parts.add(frameOf(100));
     await new Promise((resolve) => setImmediate(resolve));
 
     await expect(parts.add(frameOf(1))).rejects.toThrow('gone');
-    await expect(parts.finish(frame(9))).rejects.toThrow('gone');
-    expect(parts.storedPartCount).toBe(0);
+    await expect(finish(frame(9))).rejects.toThrow('gone');
+    expect(sender.storedPartCount).toBe(0);
   });
 });

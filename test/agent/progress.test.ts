@@ -79,6 +79,19 @@ describe('ProgressReporter', () => {
     expect(await announced(5)).toEqual([4, 5]);
   });
 
+  it('keeps a part announced until one of its own stream is stored behind it', async () => {
+    const { documents, progress } = reporter();
+    await progress.announceStreams([1, 17, 33]);
+    for (const part of [1, 17, 33]) await progress.announceOpenPart(part, part);
+
+    progress.partStored(18);
+    for (const part of [1, 17, 33, 34]) progress.partStored(part);
+    await progress.announceOpenPart(35, 35);
+
+    expect(documents.at(-1)?.streams).toEqual([1, 17, 33]);
+    expect(documents.at(-1)?.openParts.map((open) => open.partNumber)).toEqual([1, 35]);
+  });
+
   it('never lets an older account overwrite a newer one: puts go out one after the other', async () => {
     let running = 0;
     let most = 0;

@@ -1,6 +1,7 @@
 import { zstdDecompressSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { findEndFrame } from '../../lib/capture/end-frames.ts';
+import { endFrames, findEndFrame } from '../../lib/capture/end-frames.ts';
+import { FrameSizes, seekTable } from '../../lib/capture/seek-table.ts';
 import { sealCapture, type SealAnswer } from '../../lib/capture/seal.ts';
 import { startCapture } from '../../lib/capture/start-capture.ts';
 import { sweepCaptures } from '../../lib/capture/sweep.ts';
@@ -64,6 +65,35 @@ describe('sealCapture', () => {
 
     expect(world.indexEntries()[0]?.memory).toEqual(memory);
     expect(world.cluster.events.at(-1)?.message).toContain('off-heap pressure: 9 of 10 bytes');
+  });
+
+  it('completes streams whose part numbers have gaps, and finds the end before the seek table', async () => {
+    const sizes = new FrameSizes();
+    for (let n = 0; n < 1_000; n += 1) sizes.add(n, n);
+    await world.runAgent({
+      fullPartCount: 3,
+      partNumbers: [1, 2, 17, 55],
+      seekTable: seekTable([sizes]),
+    });
+
+    expect(await seal()).toMatchObject({ outcome: 'sealed', state: 'complete' });
+    const [entry] = world.indexEntries();
+    expect(entry?.faults).toEqual([]);
+    expect(entry?.objects.heapDump).toMatchObject({
+      partCount: 4,
+      endFrameBytes: endFrames(0).endFrameBytes,
+      seekTableBytes: 8_017,
+    });
+  });
+
+  it('finds no end before a seek table that is larger than the object', async () => {
+    const sizes = new FrameSizes();
+    const table = Buffer.from(seekTable([sizes]));
+    table.writeUInt32LE(2 ** 32 - 1, table.length - 9);
+    await world.runAgent({ fullPartCount: 0, seekTable: table });
+
+    expect(await seal()).toMatchObject({ state: 'salvaged' });
+    expect(world.indexEntries()[0]?.faults[0]?.code).toBe('EndRecordMissing');
   });
 
   it('changes nothing when the notification comes again', async () => {

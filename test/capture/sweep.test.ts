@@ -1,8 +1,10 @@
+import { zstdDecompressSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { endFrames, findEndFrame } from '../../lib/capture/end-frames.ts';
 import { sealCapture } from '../../lib/capture/seal.ts';
 import { startCapture } from '../../lib/capture/start-capture.ts';
 import { sweepCaptures } from '../../lib/capture/sweep.ts';
+import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
 import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
 import { objectKeys } from '../../lib/dump-index/object-keys.ts';
 import { CaptureError } from '../../lib/errors.ts';
@@ -104,6 +106,49 @@ describe('sweepCaptures', () => {
       ).toBe(true);
     },
   );
+
+  describe('of a dump in several streams', () => {
+    const streams = [1, 17, 55, 93];
+    const partNumbers = [1, 17, 18, 55, 56];
+    const all = { diesBeforeEnd: true, fullPartCount: 5, partNumbers } as const;
+
+    it('joins what arrived of each, in the order of the dump', async () => {
+      await afterLease({ ...all, progress: { streams } });
+
+      expect(storedDump().length).toBe(5 * partBytes + endFrames(0).body.length);
+    });
+
+    it('fills the record that a segment ends in before the next one follows', async () => {
+      const openParts = [{ partNumber: 18, remainingBytes: 9_000_000 }];
+
+      await afterLease({ ...all, progress: { streams, openParts } });
+
+      const dump = storedDump();
+      expect(dump.length).toBe(6 * partBytes + endFrames(0).body.length);
+      const filling = dump.subarray(3 * partBytes, 4 * partBytes);
+      const raw = new ZstdFrames().push(filling).map((frame) => zstdDecompressSync(frame));
+      expect(raw.reduce((sum, { length }) => sum + length, 0)).toBe(9_000_000);
+      expect(new ZstdFrames().push(dump.subarray(6 * partBytes))).toHaveLength(1);
+    });
+
+    it.each<[string, { open: number[]; lost: number[]; left: number }]>([
+      ['a part in the middle that ends on a boundary', { open: [], lost: [17], left: 4 }],
+      ['what follows a lost part that was open', { open: [17], lost: [17], left: 3 }],
+      ['a whole segment', { open: [], lost: [17, 18], left: 3 }],
+    ])('goes on without %s', async (_name, { open, lost, left }) => {
+      const openParts = open.map((partNumber) => ({ partNumber, remainingBytes: 1_000 }));
+
+      await afterLease({ ...all, lostParts: lost, progress: { streams, openParts } });
+
+      expect(storedDump().length).toBe(left * partBytes + endFrames(0).body.length);
+    });
+
+    it('has no use for segments without the base', async () => {
+      const answer = await afterLease({ ...all, lostParts: [1], progress: { streams } });
+
+      expect(answer.finished[0]?.reason).toMatch(/^FirstPartMissing/);
+    });
+  });
 
   it('appends nothing where the agent had sent its own end', async () => {
     await afterLease({ diesBeforeManifest: true });

@@ -39,6 +39,10 @@ export interface AgentRun {
   diesBeforeManifest?: boolean;
   /** Part numbers that never arrive. */
   lostParts?: readonly number[];
+  /** Numbers of the parts, where they are not 1, 2, …; the last one is the end's. */
+  partNumbers?: readonly number[];
+  /** The object ends in this seek table. */
+  seekTable?: Uint8Array;
   progress?: Partial<Progress>;
   manifest?: Partial<Manifest>;
   endRecord?: boolean;
@@ -138,13 +142,14 @@ export class World {
 
   async #sendParts(ticket: Ticket, run: AgentRun): Promise<Manifest['dump']> {
     if (ticket.heapDump === undefined) return undefined;
-    const { body: end, endFrameBytes } = endFrames(100);
+    const { body, endFrameBytes } = endFrames(100);
+    const end = Buffer.concat([body, run.seekTable ?? Buffer.alloc(0)]);
     const full = Array.from({ length: run.fullPartCount ?? 2 }, () => sharedPart);
     const bodies = run.diesBeforeEnd === true ? full : [...full, end];
     const parts = [];
     for (const [index, body] of bodies.entries()) {
-      const partNumber = index + 1;
-      const url = ticket.heapDump.partUrls[index] ?? '';
+      const partNumber = run.partNumbers?.[index] ?? index + 1;
+      const url = ticket.heapDump.partUrls[partNumber - 1] ?? '';
       const lost = run.lostParts?.includes(partNumber) === true;
       const eTag = lost ? `"${md5(body)}"` : await this.objects.putByUrl(url, body);
       parts.push({ partNumber, bytes: body.byteLength, md5: md5(body), eTag });
@@ -159,6 +164,7 @@ export class World {
       endRecord: run.endRecord ?? true,
       appendedBytes: run.endRecord === false ? 109 : 0,
       endFrameBytes,
+      ...(run.seekTable && { seekTableBytes: run.seekTable.length }),
       parts,
     };
   }

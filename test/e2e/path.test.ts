@@ -26,7 +26,7 @@ async function expectWholeDump(entry: IndexEntry, marker: string): Promise<void>
     chain: 'ended',
     markerInstances: 1,
     markerTextFound: true,
-    sha256Matches: true,
+    checksumMatches: true,
   });
 }
 

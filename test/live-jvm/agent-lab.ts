@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
 import type { Manifest } from '../../lib/capture/manifest.ts';
+import { seekTableBytesOf } from '../../lib/capture/seek-table.ts';
+import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
 import { RecordChain, type ChainState } from '../../lib/hprof/record-chain.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
 import { ProcFolder } from '../agent/proc-folder.ts';
@@ -87,6 +89,13 @@ export class AgentLab {
       linkSync(join(this.dumps, name), join(this.kept, name));
   }
 
+  /** Resolves when a kept file has so many bytes: the JVM may still write to one that the agent has removed. */
+  async keptHas(name: string, bytes: number): Promise<void> {
+    while (statSync(join(this.kept, name)).size < bytes) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   dumpFiles(folder = this.dumps): { name: string; path: string; bytes: number }[] {
     return readdirSync(folder).flatMap((name) => {
       const path = join(folder, name);
@@ -110,16 +119,14 @@ export class AgentLab {
   }
 }
 
-/** The frames of a stored object, decompressed. zlib stops at each frame's end and says how far it came. */
+/** The frames of a stored object, decompressed. */
 export function* framesOf(stored: Buffer): Generator<Buffer> {
-  for (let at = 0; at < stored.length;) {
-    // The types do not know of `info`, which adds how many bytes were taken in.
-    const { buffer, engine } = zstdDecompressSync(stored.subarray(at), {
-      info: true,
-    }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
-    at += engine.bytesWritten;
-    yield buffer;
-  }
+  for (const frame of new ZstdFrames().push(stored)) yield zstdDecompressSync(frame);
+}
+
+/** The stored object without the seek table at its end. */
+export function withoutSeekTable(stored: Buffer): Buffer {
+  return stored.subarray(0, stored.length - seekTableBytesOf(stored));
 }
 
 /** Walks a stored dump, and looks for a text in it. */

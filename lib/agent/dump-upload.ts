@@ -1,0 +1,222 @@
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import type { Manifest } from '../capture/manifest.ts';
+import {
+  partBytesAt,
+  streamRanges,
+  type PartRange,
+  type StreamRanges,
+} from '../capture/part-layout.ts';
+import { endRecord } from '../hprof/end-record.ts';
+import { compressEndRecord, FrameStream, type StreamEnd } from './frame-stream.ts';
+import { PartSender, type PartSenderOptions } from './part-sender.ts';
+import { PartWriter } from './part-writer.ts';
+
+type DumpResult = NonNullable<Manifest['dump']>;
+
+/** Is told that everything of this file up to an offset is stored in the bucket, and not read again. */
+export type OnDurable = (file: FileHandle, endOffset: number) => void;
+
+export interface DumpUploadOptions extends PartSenderOptions {
+  readonly blockBytes: number;
+  /** Of the first parts. */
+  readonly partBytes: number;
+  readonly partCount: number;
+  readonly expectedBytes: number;
+  /** How many segment files the JVM may write; 0 for a JVM that writes one file. */
+  readonly segmentCount: number;
+  /** Must be durable before the first part of a segment is sent. @param firstPartNumbers of all streams. */
+  readonly announceStreams: (firstPartNumbers: readonly number[]) => Promise<void>;
+  readonly announceFinalPart: (partNumber: number) => Promise<void>;
+  readonly onDurable?: OnDurable;
+}
+
+interface Stream {
+  readonly frames: FrameStream;
+  readonly parts: PartWriter;
+}
+
+/** One file of the dump, or the rest of one, on its way to the bucket. */
+export type DumpStream = Pick<
+  FrameStream,
+  'space' | 'filled' | 'flush' | 'ended' | 'onBoundary' | 'firstSegmentOffset' | 'endBeforeSegments'
+>;
+
+/** The bytes of one segment after the other need not have come when the next begins. */
+export interface DumpStreams {
+  /** Segments that can have a stream of their own. */
+  readonly segmentCount: number;
+  openBase(file: FileHandle): DumpStream;
+  /** In ascending order. @throws what the announcement threw. */
+  openSegment(file: FileHandle): Promise<DumpStream>;
+  /** What is read of the base from this offset on, behind all segments that were opened. */
+  openRest(file: FileHandle, startOffset: number): Promise<DumpStream>;
+  /** The files are about to be closed: nothing more is told of them. */
+  closeFiles(): void;
+}
+
+/**
+ * Turns the files of a dump into one object: each is a stream of its own, with its own record chain, frames and
+ * range of part numbers, and S3 joins them by these. Ends in the end record and the seek table.
+ */
+export class DumpUpload implements DumpStreams {
+  readonly #options: DumpUploadOptions;
+  readonly #ranges: StreamRanges | undefined;
+  readonly #sender: PartSender;
+  readonly #streams: Stream[] = [];
+  /** Of the base's stream; of the object as long as there is no other, since a hash wants its bytes in order. */
+  readonly #hash = createHash('sha256');
+  #announced: Promise<void> | undefined;
+  #filesOpen = true;
+
+  constructor(options: DumpUploadOptions) {
+    this.#options = options;
+    this.#sender = new PartSender(options);
+    this.#ranges = streamRanges(options.partCount, options.segmentCount);
+  }
+
+  get segmentCount(): number {
+    return this.#ranges?.segments.length ?? 0;
+  }
+
+  get rawBytes(): number {
+    return this.#streams.reduce((sum, { frames }) => sum + frames.rawBytes, 0);
+  }
+
+  get recordCount(): number {
+    return this.#streams.reduce((sum, { frames }) => sum + frames.recordCount, 0);
+  }
+
+  get compressedBytes(): number {
+    return this.#streams.reduce((sum, { parts }) => sum + parts.compressedBytes, 0);
+  }
+
+  get storedBytes(): number {
+    return this.#sender.storedBytes;
+  }
+
+  get storedPartCount(): number {
+    return this.#sender.storedPartCount;
+  }
+
+  /** A stream is larger than its part numbers allow. */
+  get exhausted(): boolean {
+    return this.#streams.some(({ parts }) => parts.exhausted);
+  }
+
+  openBase(file: FileHandle): DumpStream {
+    const all = { firstPartNumber: 1, partCount: this.#options.partCount };
+    return this.#open(file, this.#ranges?.base ?? all, { share: 1 });
+  }
+
+  async openSegment(file: FileHandle): Promise<DumpStream> {
+    const range = this.#ranges?.segments[this.#streams.length - 1];
+    if (range === undefined)
+      throw new Error('the ticket has no part numbers for a further segment');
+    await this.#announce();
+    return this.#open(file, range, { fileHeader: 'absent', share: this.segmentCount });
+  }
+
+  async openRest(file: FileHandle, startOffset: number): Promise<DumpStream> {
+    const range = this.#ranges?.restAfter(this.#streams.length - 1);
+    if (range === undefined) throw new Error('a dump that is one stream has no rest');
+    await this.#announce();
+    return this.#open(file, range, { fileHeader: 'absent', share: 1, startOffset });
+  }
+
+  closeFiles(): void {
+    this.#filesOpen = false;
+  }
+
+  /** Waits for the parts that are under way, whatever becomes of them. */
+  settle(): Promise<void> {
+    return this.#sender.settle();
+  }
+
+  /**
+   * Makes every stream end on a record boundary, and the object in the end record and the seek table.
+   * @param whole the streams are the whole dump.
+   * @returns once everything is durable. @throws what an upload threw.
+   */
+  async finish(whole: boolean): Promise<Omit<DumpResult, 'codec'>> {
+    const ends = await Promise.all(this.#streams.map((stream) => this.#finishStream(stream)));
+    const last = this.#streams.at(-1);
+    if (last === undefined) throw new Error('a dump without a file cannot be finished');
+    const endFrame = await compressEndRecord();
+    const earlierStreams = this.#streams.slice(0, -1).map(({ parts }) => parts.frames);
+    await last.parts.finish({ endFrame, earlierStreams });
+    await this.#sender.settle();
+    this.#sender.throwFailure();
+    return {
+      ...accountOf(ends, whole),
+      compressedBytes: this.compressedBytes,
+      ...(this.#streams.length === 1 && { sha256: this.#hash.digest('hex') }),
+      endFrameBytes: endFrame.length,
+      seekTableBytes: last.parts.seekTableBytes,
+      parts: this.#sender.stored,
+    };
+  }
+
+  async #finishStream({ frames, parts }: Stream): Promise<StreamEnd> {
+    const end = await frames.finish();
+    if (parts !== this.#streams.at(-1)?.parts) await parts.close();
+    return end;
+  }
+
+  #announce(): Promise<void> {
+    const { segments = [] } = this.#ranges ?? {};
+    const rest = this.#ranges?.restAfter(segments.length);
+    const ranges = [...segments, ...(rest ? [rest] : [])];
+    const firstPartNumbers = [1, ...ranges.map(({ firstPartNumber }) => firstPartNumber)];
+    this.#announced ??= this.#options.announceStreams(firstPartNumbers);
+    return this.#announced;
+  }
+
+  #open(
+    file: FileHandle,
+    range: PartRange,
+    about: { fileHeader?: 'absent'; startOffset?: number; share: number },
+  ): DumpStream {
+    const { blockBytes, partBytes, expectedBytes, announceFinalPart, onDurable } = this.#options;
+    const { fileHeader = 'expected', startOffset = 0, share } = about;
+    const isFirst = this.#streams.length === 0;
+    const sizes = {
+      partCount: range.partCount,
+      firstBytes: partBytes,
+      // A base with ranges of its own holds no heap.
+      expectedBytes: isFirst && this.#ranges ? 0 : expectedBytes / share,
+    };
+    const parts = new PartWriter(this.#sender, {
+      range,
+      partBytesAt: (index) => partBytesAt(index, sizes),
+      announceFinalPart,
+      onDurable: (rawBytes) => {
+        if (this.#filesOpen) onDurable?.(file, startOffset + rawBytes);
+      },
+      ...(isFirst && { hash: this.#hash }),
+    });
+    const frames = new FrameStream(blockBytes, parts, { fileHeader });
+    this.#streams.push({ frames, parts });
+    return frames;
+  }
+}
+
+function accountOf(
+  ends: readonly StreamEnd[],
+  whole: boolean,
+): Pick<
+  DumpResult,
+  'rawBytes' | 'recordCount' | 'identifierByteSize' | 'endRecord' | 'appendedBytes'
+> {
+  const sum = (of: (end: StreamEnd) => number): number =>
+    ends.reduce((total, end) => total + of(end), 0);
+  const endRecordCame = ends.some(({ ended }) => ended);
+  const identifierByteSize = ends[0]?.identifierByteSize;
+  return {
+    rawBytes: sum(({ rawBytes }) => rawBytes) + endRecord.length,
+    recordCount: sum(({ recordCount }) => recordCount) + (endRecordCame ? 0 : 1),
+    ...(identifierByteSize !== undefined && { identifierByteSize }),
+    endRecord: whole,
+    appendedBytes: sum(({ filledBytes }) => filledBytes) + (whole ? 0 : endRecord.length),
+  };
+}

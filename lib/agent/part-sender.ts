@@ -1,0 +1,92 @@
+import type { Manifest } from '../capture/manifest.ts';
+import { CaptureError } from '../errors.ts';
+import { collectGarbage } from './garbage.ts';
+import type { PutBody } from './put-object.ts';
+
+export type StoredPart = NonNullable<Manifest['dump']>['parts'][number];
+
+/** Stores part n; resolves with its ETag once it is durable. */
+export type PutPart = (partNumber: number, body: PutBody) => Promise<string>;
+
+export interface PartSenderOptions {
+  readonly putPart: PutPart;
+  /** Must be durable before a part that ends inside a record is sent. */
+  readonly announceOpenPart: (partNumber: number, remainingBytes: number) => Promise<void>;
+  readonly onStored?: (part: StoredPart) => void;
+}
+
+export interface OutgoingPart {
+  readonly partNumber: number;
+  readonly body: PutBody;
+  /** Bytes still to come of the record in which it ends; absent on a boundary. */
+  readonly openBytes?: number;
+  readonly onStored: () => void;
+}
+
+const concurrentPuts = 2;
+
+/** Sends the parts of all streams of a dump, two at a time. */
+export class PartSender {
+  readonly #options: PartSenderOptions;
+  readonly #stored: StoredPart[] = [];
+  readonly #sending = new Set<Promise<void>>();
+  #storedBytes = 0;
+  #failure: { error: unknown } | undefined;
+
+  constructor(options: PartSenderOptions) {
+    this.#options = options;
+  }
+
+  /** In the order of their numbers. */
+  get stored(): StoredPart[] {
+    return this.#stored.toSorted((a, b) => a.partNumber - b.partNumber);
+  }
+
+  get storedPartCount(): number {
+    return this.#stored.length;
+  }
+
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+
+  /** Resolves when the part is under way. @throws what an earlier part's upload threw. */
+  async send(part: OutgoingPart): Promise<void> {
+    while (this.#sending.size >= concurrentPuts) await Promise.race(this.#sending);
+    this.throwFailure();
+    const sending: Promise<void> = this.#store(part)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#sending.delete(sending);
+        collectGarbage();
+      });
+    this.#sending.add(sending);
+  }
+
+  /** Waits for the parts that are under way, whatever becomes of them. */
+  async settle(): Promise<void> {
+    while (this.#sending.size > 0) await Promise.all(this.#sending);
+  }
+
+  throwFailure(): void {
+    if (!this.#failure) return;
+    const { error } = this.#failure;
+    throw error instanceof Error
+      ? error
+      : new CaptureError('UploadFailed', 'a part could not be stored', { cause: error });
+  }
+
+  async #store({ partNumber, body, openBytes, onStored }: OutgoingPart): Promise<void> {
+    const { putPart, announceOpenPart } = this.#options;
+    if (openBytes !== undefined) await announceOpenPart(partNumber, openBytes);
+    const eTag = await putPart(partNumber, body);
+    const { bytes, md5 } = body;
+    const stored = { partNumber, bytes, md5: md5.toString('hex'), eTag };
+    this.#stored.push(stored);
+    this.#storedBytes += bytes;
+    this.#options.onStored?.(stored);
+    onStored();
+  }
+}
