@@ -1,8 +1,18 @@
 import { build } from 'esbuild';
-import { chmodSync, copyFileSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 const project = path.resolve(import.meta.dirname, '../..');
+/** Of util-linux; needs nothing but the C library that the base image has. */
+const fallocateFile = '/usr/bin/fallocate';
 /** Programs of the image, and the file each starts from. */
 const programs = {
   agent: 'lib/agent/main.ts',
@@ -23,6 +33,8 @@ export async function buildImageFolder(
   mkdirSync(target, { recursive: true });
   copyFileSync(nodeFile, path.join(target, 'node'));
   chmodSync(path.join(target, 'node'), 0o755);
+  // Gives disk space back while a dump is written. A build machine without it makes an image without that.
+  if (existsSync(fallocateFile)) copyFileSync(fallocateFile, path.join(target, 'fallocate'));
   // Without it Node would look for a package.json up to the root to learn that the programs are ES modules.
   writeFileSync(path.join(target, 'package.json'), '{"type":"module"}\n');
   for (const [name, entry] of Object.entries(programs)) {

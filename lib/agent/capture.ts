@@ -17,6 +17,7 @@ import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
 import { askJvmFacts, attachIsDisabled } from './jvm-facts.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import { ProgressReporter } from './progress.ts';
+import { HolePuncher } from './punch-holes.ts';
 import { putObject, type PutBody } from './put-object.ts';
 import { agentVersion } from './version.ts';
 
@@ -28,6 +29,8 @@ export interface CaptureOptions {
   readonly metrics?: CaptureMetrics;
   /** Longest time in which a dump may rest; 60 unless told. */
   readonly stallSeconds?: number;
+  /** Space is given back each time so many more bytes of a dump are stored; never, where absent. */
+  readonly holeStepBytes?: number;
 }
 
 /**
@@ -160,15 +163,18 @@ async function dumpHeap(
   const heapUsedBytes = manifest.jvm?.heapUsedBytes;
   progress.expect(expectedDump(ticket.heapDump.expectedBytes, heapUsedBytes));
   const started = performance.now();
+  const stepBytes = capture.holeStepBytes;
+  const puncher = stepBytes === undefined ? undefined : new HolePuncher({ log, stepBytes });
   const outcome = await saveHeapDump({
     ...{ ticket, order: ticket.heapDump, procRoot, jvm, attached, stop, partsDeadline, progress },
     ...{ log, stallSeconds: capture.stallSeconds ?? 60 },
     ...(jdkMajor !== undefined && { jdkMajor }),
     ...(heapUsedBytes !== undefined && { heapUsedBytes }),
+    ...(puncher && { onDurable: puncher.durable.bind(puncher) }),
     onTime: (step) => {
       manifest.times[step] = new Date().toISOString();
     },
-  });
+  }).finally(() => puncher?.close());
   if (outcome.fault) noteFault(capture, outcome.fault);
   if (outcome.dump) {
     manifest.dump = outcome.dump;
@@ -177,6 +183,7 @@ async function dumpHeap(
     log.info('dump stored', {
       ...{ rawBytes, compressedBytes, partCount: parts.length, endRecord },
       rawBytesPerSecond: Math.round(rawBytes / seconds),
+      ...(puncher && { punchedBytes: puncher.punchedBytes }),
     });
   }
   return outcome;

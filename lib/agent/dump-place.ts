@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CaptureError } from '../errors.ts';
 import { inside, openDirectoryInside, systemCode } from './container-path.ts';
 import type { ProcessFacts } from './process-facts.ts';
+import { holesRefusal } from './punch-holes.ts';
 import { maxSegmentCount } from './segment-files.ts';
 
 /** f_type of file systems whose pages are memory and count to the container's limit. Source: statfs(2). */
@@ -32,6 +33,8 @@ export interface DumpPlaceRequest {
   readonly fileName: string;
   /** Free space asked for. */
   readonly neededBytes: number;
+  /** What is enough where holes can be punched behind what is stored; absent when none will be. */
+  readonly neededWithHolesBytes?: number;
 }
 
 /**
@@ -54,16 +57,16 @@ export async function findDumpPlace(request: DumpPlaceRequest): Promise<DumpPlac
 }
 
 async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace | string> {
-  const { procRoot, jvm, fileName, neededBytes } = request;
+  const { procRoot, jvm } = request;
   let directory: FileHandle | undefined;
   try {
     directory = await openDirectoryInside(join(procRoot, String(jvm.pid), 'root'), path);
-    const refusal = await refusalOf(directory, jvm, fileName, neededBytes);
+    const refusal = await refusalOf(directory, request);
     if (refusal !== undefined) {
       await directory.close();
       return refusal;
     }
-    return placeIn(directory, path, fileName);
+    return placeIn(directory, path, request.fileName);
   } catch (error) {
     await directory?.close();
     return refusalWords(systemCode(error));
@@ -72,9 +75,7 @@ async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace
 
 async function refusalOf(
   directory: FileHandle,
-  jvm: ProcessFacts,
-  fileName: string,
-  neededBytes: number,
+  { jvm, fileName, neededBytes, neededWithHolesBytes }: DumpPlaceRequest,
 ): Promise<string | undefined> {
   const { type, bavail, bsize } = await statfs(inside(directory, '.'));
   const memoryBacked = memoryFileSystems.get(type);
@@ -88,7 +89,16 @@ async function refusalOf(
   }
   await access(inside(directory, '.'), constants.W_OK);
   const freeBytes = bavail * bsize;
-  if (freeBytes < neededBytes) return `has ${freeBytes} bytes free`;
+  if (freeBytes < neededBytes) {
+    if (neededWithHolesBytes === undefined) return `has ${freeBytes} bytes free`;
+    if (freeBytes < neededWithHolesBytes) {
+      return `has ${freeBytes} bytes free; with holes punched ${neededWithHolesBytes} are needed`;
+    }
+    const refusal = await holesRefusal(directory);
+    if (refusal !== undefined) {
+      return `has ${freeBytes} bytes free, and holes cannot be punched (${refusal})`;
+    }
+  }
   const present = await lstat(inside(directory, fileName)).catch(() => undefined);
   return present && `holds ${fileName} already`;
 }

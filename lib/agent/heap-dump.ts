@@ -75,24 +75,40 @@ function findPlace(options: HeapDumpOptions): Promise<DumpPlace> {
     jvm,
     directories: order.directories,
     fileName: `heapcatch-${ticket.captureId}-${ticket.fencingToken}.hprof`,
-    neededBytes: neededBytes(order.expectedBytes, { heapUsedBytes, jdkMajor }),
+    ...spaceNeeds(order.expectedBytes, {
+      heapUsedBytes,
+      jdkMajor,
+      holes: options.onDurable !== undefined,
+    }),
   });
 }
+
+/** Less would not hold what the JVM writes while the first parts are compressed and sent. */
+const leastWindowBytes = 512 * 1024 * 1024;
+/** Measured: a fifth of a dump lay on the disk at most where holes were punched behind what was stored. */
+const windowShare = 0.25;
 
 /**
  * Free space to ask for: 1.4 times the used heap and 64 MiB, where the JVM told it and it is less than the
  * estimate. JDK ≥ 22 needs twice that, since it copies its segments into the base before it removes them.
+ * With holes a window is enough for one of the copies, as long as the bucket takes the dump about as fast as
+ * the JVM writes it; where it does not, the disk runs full and what arrived is salvaged.
  */
-export function neededBytes(
+export function spaceNeeds(
   expectedBytes: number,
-  jvm: { heapUsedBytes: number | undefined; jdkMajor: number | undefined },
-): number {
+  jvm: { heapUsedBytes: number | undefined; jdkMajor: number | undefined; holes: boolean },
+): { neededBytes: number; neededWithHolesBytes?: number } {
   const byHeap =
     jvm.heapUsedBytes === undefined
       ? Infinity
       : Math.ceil(jvm.heapUsedBytes * 1.4) + 64 * 1024 * 1024;
   const copies = (jvm.jdkMajor ?? 0) >= firstParallelDumpMajor ? 2 : 1;
-  return Math.min(expectedBytes, byHeap) * copies;
+  const dumpBytes = Math.min(expectedBytes, byHeap);
+  const neededBytes = dumpBytes * copies;
+  if (!jvm.holes) return { neededBytes };
+  const windowBytes = Math.max(leastWindowBytes, Math.ceil(dumpBytes * windowShare));
+  const neededWithHolesBytes = Math.min(neededBytes, dumpBytes * (copies - 1) + windowBytes);
+  return { neededBytes, neededWithHolesBytes };
 }
 
 async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<HeapDumpOutcome> {

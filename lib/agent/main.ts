@@ -22,7 +22,7 @@ async function capture(): Promise<number> {
   const ticketUrl = env['HEAPCATCH_TICKET_URL'];
   if (ticketUrl === undefined) throw new Error('HEAPCATCH_TICKET_URL is not set');
   const ticket = await fetchTicket(ticketUrl, ownTicketTimeoutSeconds);
-  return exitCodes[await runCapture({ ticket, procRoot, log })];
+  return exitCodes[await runCapture({ ticket, procRoot, log, ...holeOption() })];
 }
 
 async function serve(): Promise<number> {
@@ -32,13 +32,14 @@ async function serve(): Promise<number> {
   });
   const healthPort = wholeNumber('HEAPCATCH_HEALTH_PORT', 0, 65_535);
   const metrics = new CaptureMetrics();
+  const holes = holeOption();
   const daemon = await startDaemon({
     socketPath,
     maxCaptures: wholeNumber('HEAPCATCH_MAX_CAPTURES', 1, 10) ?? 2,
     ...(healthPort !== undefined && { healthPort }),
     log,
     fetchTicket: (ticketUrl) => fetchTicket(ticketUrl, servedTicketTimeoutSeconds),
-    run: (ticket) => runCapture({ ticket, procRoot, log, metrics }),
+    run: (ticket) => runCapture({ ticket, procRoot, log, metrics, ...holes }),
     metricsText: () => metrics.text(),
   });
   log.info('agent stops; captures that run may end', { signal: await signalled });
@@ -50,6 +51,11 @@ async function start(): Promise<number> {
   const answer = await startCapture(process.stdin, socketPath);
   await new Promise((resolve) => process.stdout.write(`${JSON.stringify(answer)}\n`, resolve));
   return answer.outcome === 'accepted' ? 0 : refusedExitCode;
+}
+
+function holeOption(): { holeStepBytes?: number } {
+  const mebibytes = wholeNumber('HEAPCATCH_HOLE_STEP_MIB', 0, 4_096) ?? 64;
+  return mebibytes === 0 ? {} : { holeStepBytes: mebibytes * 1024 * 1024 };
 }
 
 function wholeNumber(name: string, min: number, max: number): number | undefined {

@@ -4,13 +4,14 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { findDumpPlace } from '../../lib/agent/dump-place.ts';
-import { neededBytes } from '../../lib/agent/heap-dump.ts';
+import { spaceNeeds } from '../../lib/agent/heap-dump.ts';
 import type { ProcessFacts } from '../../lib/agent/process-facts.ts';
 import { ProcFolder } from './proc-folder.ts';
 
@@ -80,6 +81,23 @@ describe('findDumpPlace', () => {
     });
   });
 
+  it('takes a disk that is too full for all of it where holes can be punched', async () => {
+    const request = {
+      ...{ procRoot: proc.path, jvm, directories: ['/tmp'], fileName },
+      neededBytes: 2 ** 52,
+    };
+
+    const place = await findDumpPlace({ ...request, neededWithHolesBytes: MiB });
+    await place.close();
+
+    expect(readdirSync(join(root, 'tmp'))).toEqual([]);
+    await expect(
+      findDumpPlace({ ...request, neededWithHolesBytes: 2 ** 51 }),
+    ).rejects.toMatchObject({
+      message: expect.stringContaining(`with holes punched ${2 ** 51} are needed`),
+    });
+  });
+
   it('refuses a directory that holds the file already: the JVM overwrites none', async () => {
     writeFileSync(join(root, 'tmp', fileName), '');
 
@@ -122,18 +140,37 @@ describe('findDumpPlace', () => {
   });
 });
 
-describe('neededBytes', () => {
+describe('spaceNeeds', () => {
+  const jvm = { heapUsedBytes: 100 * MiB, jdkMajor: 17, holes: false };
+
   it('is the estimate, or what the used heap asks for where that is less', () => {
-    const unknown = { heapUsedBytes: undefined, jdkMajor: undefined };
-    expect(neededBytes(500 * MiB, unknown)).toBe(500 * MiB);
-    expect(neededBytes(500 * MiB, { heapUsedBytes: 100 * MiB, jdkMajor: 17 })).toBe(204 * MiB);
-    expect(neededBytes(150 * MiB, { heapUsedBytes: 100 * MiB, jdkMajor: 17 })).toBe(150 * MiB);
+    const unknown = { heapUsedBytes: undefined, jdkMajor: undefined, holes: false };
+    expect(spaceNeeds(500 * MiB, unknown)).toEqual({ neededBytes: 500 * MiB });
+    expect(spaceNeeds(500 * MiB, jvm)).toEqual({ neededBytes: 204 * MiB });
+    expect(spaceNeeds(150 * MiB, jvm)).toEqual({ neededBytes: 150 * MiB });
   });
 
   it('is twice that from JDK 22 on, and safe beyond 2^31', () => {
-    expect(neededBytes(150 * MiB, { heapUsedBytes: 100 * MiB, jdkMajor: 25 })).toBe(300 * MiB);
-    expect(neededBytes(2 ** 40, { heapUsedBytes: 2 ** 36, jdkMajor: 22 })).toBe(
-      2 * (Math.ceil(2 ** 36 * 1.4) + 64 * MiB),
-    );
+    expect(spaceNeeds(150 * MiB, { ...jvm, jdkMajor: 25 })).toEqual({ neededBytes: 300 * MiB });
+    expect(spaceNeeds(2 ** 40, { heapUsedBytes: 2 ** 36, jdkMajor: 22, holes: false })).toEqual({
+      neededBytes: 2 * (Math.ceil(2 ** 36 * 1.4) + 64 * MiB),
+    });
+  });
+
+  it('is a window where holes are punched, and with JDK 22 the copy that has none beside it', () => {
+    const large = { heapUsedBytes: undefined, holes: true };
+
+    expect(spaceNeeds(8_192 * MiB, { ...large, jdkMajor: 17 })).toEqual({
+      neededBytes: 8_192 * MiB,
+      neededWithHolesBytes: 2_048 * MiB,
+    });
+    expect(spaceNeeds(8_192 * MiB, { ...large, jdkMajor: 25 })).toEqual({
+      neededBytes: 16_384 * MiB,
+      neededWithHolesBytes: 10_240 * MiB,
+    });
+    expect(spaceNeeds(100 * MiB, { ...large, jdkMajor: 17 })).toEqual({
+      neededBytes: 100 * MiB,
+      neededWithHolesBytes: 100 * MiB,
+    });
   });
 });

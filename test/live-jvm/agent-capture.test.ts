@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
@@ -34,8 +34,8 @@ function orderCapture(changes: TicketChanges = {}): Record<string, string> {
   return { HEAPCATCH_TICKET_URL: bucket.url('/ticket') };
 }
 
-function capture(changes: TicketChanges = {}) {
-  return lab.startAgent('capture', orderCapture(changes));
+function capture(changes: TicketChanges = {}, env: Record<string, string> = {}) {
+  return lab.startAgent('capture', { ...orderCapture(changes), ...env });
 }
 
 function manifest(): Manifest {
@@ -95,7 +95,11 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
         store.faults.next({ method: 'PUT', keyMatch: 'manifest', kind: 'status-503' });
         store.faults.next({ method: 'PUT', keyMatch: 'threads', kind: 'status-503' });
 
-        const agent = lab.startAgent('capture', { HEAPCATCH_TICKET_URL: bucket.url('/ticket') });
+        const agent = lab.startAgent('capture', {
+          HEAPCATCH_TICKET_URL: bucket.url('/ticket'),
+          // The file that is kept to compare with must stay whole.
+          HEAPCATCH_HOLE_STEP_MIB: '0',
+        });
         await lab.dumpHas(1);
         lab.keepDumps();
         const { code, log } = await agent.ended;
@@ -132,6 +136,24 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       } finally {
         await store.close();
       }
+    });
+
+    it('gives disk space back while the JVM writes, and stores the dump whole', async () => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: ['100', '0', marker] });
+
+      const agent = capture({}, { HEAPCATCH_HOLE_STEP_MIB: '4' });
+      await lab.dumpHas(1);
+      lab.keepDumps();
+      const { code, log } = await agent.ended;
+
+      expect(code).toBe(0);
+      expect(walkStored(storedDump())).toMatchObject({ ended: true, found: true });
+      const freed = /"punchedBytes":(\d+)/.exec(log)?.[1];
+      expect(Number(freed)).toBeGreaterThan(16 * 1024 * 1024);
+      const resting = lab
+        .dumpFiles(lab.kept)
+        .reduce((sum, { path, bytes }) => sum + bytes - statSync(path).blocks * 512, 0);
+      expect(resting).toBeGreaterThan(16 * 1024 * 1024);
     });
 
     it('saves at least 95 % of what was written when the JVM is killed in the middle of its dump', async () => {
