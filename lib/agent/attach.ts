@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, open, unlink, type FileHandle } from 'node:fs/promises';
+import { access, lstat, open, unlink, type FileHandle } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import {
   encodeAttachRequest,
   type AttachReply,
 } from '../jvm/attach-protocol.ts';
+import { mayWrite } from './dump-place.ts';
 import { inside, openDirectoryInside, systemCode } from './container-path.ts';
 import { stillRuns, type ProcessFacts } from './process-facts.ts';
 
@@ -116,6 +117,7 @@ async function wakeListener(
       `JVM ${jvm.pid} does not listen, and does not handle SIGQUIT, by which it could be told to: it may still be starting. The signal would end it, so it was not sent`,
     );
   }
+  await checkWritable(jvm, tmp);
   const removeTrigger = await createTrigger(options, tmp);
   const started = performance.now();
   const deadline = started + timeoutSeconds * 1_000;
@@ -137,6 +139,21 @@ async function wakeListener(
     await removeTrigger();
   }
   throw attachFailed(jvm, `no socket in its /tmp within ${timeoutSeconds} s after SIGQUIT`);
+}
+
+/** The JVM creates its socket in /tmp and nowhere else: where it cannot, there is nothing to wait for. */
+async function checkWritable(jvm: ProcessFacts, tmp: FileHandle): Promise<void> {
+  const { mode, uid, gid } = await tmp.stat();
+  const readOnly = await access(inside(tmp, '.'), constants.W_OK).then(
+    () => false,
+    (error: unknown) => systemCode(error) === 'EROFS',
+  );
+  if (!readOnly && mayWrite(jvm, { mode, uid, gid })) return;
+  const why = readOnly ? 'is read-only' : `may not be written by its user (owner ${uid}:${gid})`;
+  throw attachFailed(
+    jvm,
+    `its /tmp ${why}, where it would open its attach socket; give the container an emptyDir on /tmp`,
+  );
 }
 
 async function sendQuit({ procRoot, jvm, sendQuit }: AttachOptions): Promise<void> {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, lstat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { access, lstat, open, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CaptureError } from '../errors.ts';
 import { inside, openDirectoryInside, systemCode } from './container-path.ts';
@@ -22,6 +22,8 @@ export interface DumpPlace {
   readonly directory: FileHandle;
   /** Removes the dump and its segments, as far as they are there. Returns how many files were removed. */
   remove(): Promise<number>;
+  /** Puts an empty file where the dump would be; `taken` when one is there. */
+  occupy(): Promise<'occupied' | 'taken'>;
   close(): Promise<void>;
 }
 
@@ -103,7 +105,8 @@ async function refusalOf(
   return present && `holds ${fileName} already`;
 }
 
-function mayWrite(
+/** By mode bits alone: access control lists and security modules can still refuse. */
+export function mayWrite(
   jvm: ProcessFacts,
   { mode, uid, gid }: { mode: number; uid: number; gid: number },
 ): boolean {
@@ -135,6 +138,14 @@ function placeIn(directory: FileHandle, path: string, fileName: string): DumpPla
         ),
       );
       return (await Promise.all(removals)).reduce((sum: number, one) => sum + one, 0);
+    },
+    occupy: async () => {
+      try {
+        await (await open(inside(directory, fileName), 'wx', 0o600)).close();
+        return 'occupied';
+      } catch {
+        return 'taken';
+      }
     },
     close: () => directory.close(),
   };

@@ -8,6 +8,7 @@ import { findDumpPlace, type DumpPlace } from './dump-place.ts';
 import { DumpUpload, type OnDurable } from './dump-upload.ts';
 import { followDump, type FollowEnd } from './follow.ts';
 import { stillRuns, type ProcessFacts } from './process-facts.ts';
+import { forbidLateDump, watchAnswers } from './late-dump.ts';
 import type { ProgressReporter } from './progress.ts';
 import { putObject } from './put-object.ts';
 
@@ -59,10 +60,12 @@ export async function saveHeapDump(options: HeapDumpOptions): Promise<HeapDumpOu
     if (error instanceof CaptureError) return { fault: error, storedPartCount: 0 };
     throw error;
   }
+  const attached = watchAnswers(options.attached);
   try {
-    return await dumpInto(place, options);
+    return await dumpInto(place, { ...options, attached });
   } finally {
     const removedCount = await place.remove();
+    if (removedCount === 0 && attached.owesAnswer) await forbidLateDump(place);
     options.log.info('dump files removed', { removedCount });
     await place.close();
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { attach, type AttachedJvm } from '../../lib/agent/attach.ts';
@@ -67,6 +67,20 @@ describe('attach', () => {
     expect(await run(attached, 'VM.version')).toBe('hello\n');
     expect(requests).toEqual(['1\0jcmd\0VM.version\0\0\0']);
     await attached.close();
+  });
+
+  it('does not wait for a JVM whose user may not write its /tmp, and sends no signal', async () => {
+    const target = await jvm({ uid: 4_242, gid: 4_242 });
+    chmodSync(join(folder, 'root/tmp'), 0o755);
+    const signalled: number[] = [];
+
+    const attaching = attachTo(target, (pid) => signalled.push(pid));
+
+    await expect(attaching).rejects.toMatchObject({
+      code: 'AttachFailed',
+      message: expect.stringContaining('give the container an emptyDir on /tmp'),
+    });
+    expect(signalled).toEqual([]);
   });
 
   it('wakes the listener by file and SIGQUIT, and removes the file', async () => {

@@ -28,7 +28,7 @@ export class AgentLab {
   /** Starts an application of test/live-jvm/apps; resolves when it says that it is ready. */
   async startJvm(
     jdk: Jdk,
-    application: 'RandomHeap' | 'HeapWitness' | 'GcStorm' | 'OffHeap',
+    application: 'RandomHeap' | 'HeapWitness' | 'GcStorm' | 'OffHeap' | 'LateSafepoint',
     options: { args: string[]; jvmArgs?: string[]; maxFileBytes?: number },
   ): Promise<ChildProcess & { pid: number }> {
     const source = join(import.meta.dirname, `apps/${application}.java`);

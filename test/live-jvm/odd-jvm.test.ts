@@ -85,6 +85,22 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       expect(Number(collections?.[1])).toBeGreaterThan(50);
     });
 
+    it('that does not come to a safepoint is given up in time, and asked for its threads', async () => {
+      const jvm = await lab.startJvm(jdk, 'LateSafepoint', {
+        args: ['2000000000'],
+        jvmArgs: ['-XX:+UseSerialGC', '-XX:-UseCountedLoopSafepoints'],
+      });
+
+      const manifest = await capture({ deadlineSeconds: 4 });
+
+      expect(manifest.dump).toBeUndefined();
+      expect(artifactsOf(manifest)).toContain('processFacts');
+      expect(artifactsOf(manifest)).not.toContain('threads');
+      expect(manifest.faults.map(({ code }) => code)).toContain('DeadlineExceeded');
+      expect(manifest.faults.map(({ message }) => message).join()).toContain('SIGQUIT was sent');
+      expect([jvm.exitCode, jvm.signalCode]).toEqual([null, null]);
+    });
+
     it('that forbids attaching leaves its counters, its threads in its log, and the reason', async () => {
       const jvmArgs = ['-XX:+DisableAttachMechanism', '-Dpassword=hunter2'];
       const jvm = await lab.startJvm(jdk, 'RandomHeap', { args: smallHeap, jvmArgs });
