@@ -39,7 +39,8 @@ export interface CaptureOptions {
  */
 export type CaptureEnd = 'whole' | 'faulty' | 'unfinished';
 
-const attachTimeoutSeconds = 20;
+/** A full GC of a large heap takes half a minute, in which no JVM can open its socket. */
+const [minAttachSeconds, maxAttachSeconds] = [20, 120];
 /** Before the deadline so much time is kept to finish the dump, its parts and the manifest. */
 const maxMarginMilliseconds = 15_000;
 
@@ -142,14 +143,19 @@ async function captureJvm(capture: Capture): Promise<HeapDumpOutcome | undefined
   }
 }
 
-async function attachTo({ procRoot, stop }: Capture, jvm: ProcessFacts): Promise<AttachedJvm> {
+async function attachTo(
+  { procRoot, stop, partsDeadline }: Capture,
+  jvm: ProcessFacts,
+): Promise<AttachedJvm> {
   if (await attachIsDisabled(procRoot, jvm)) {
     throw new CaptureError(
       'AttachDisabled',
       `JVM ${jvm.pid} runs with -XX:+DisableAttachMechanism: only its own -XX:+HeapDumpOnOutOfMemoryError can dump it`,
     );
   }
-  return attach({ procRoot, jvm, timeoutSeconds: attachTimeoutSeconds, signal: stop });
+  const share = Math.round((partsDeadline - Date.now()) / 8_000);
+  const timeoutSeconds = Math.min(maxAttachSeconds, Math.max(minAttachSeconds, share));
+  return attach({ procRoot, jvm, timeoutSeconds, signal: stop });
 }
 
 async function dumpHeap(

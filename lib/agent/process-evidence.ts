@@ -8,7 +8,6 @@ import { countersText } from '../jvm/counters-text.ts';
 import type { PerfData } from '../jvm/hsperfdata.ts';
 import { readContainerMemory } from './container-memory.ts';
 import { readPerfData } from './jvm-facts.ts';
-import { mainClass } from './find-jvm.ts';
 import { readBounded, readProcess } from './process-facts.ts';
 
 const maxTaskCount = 4_000;
@@ -37,7 +36,7 @@ export async function describeProcesses(
 async function describeProcess(procRoot: string, pid: number): Promise<string> {
   const folder = join(procRoot, String(pid));
   const jvm = await readProcess(procRoot, pid);
-  const sections = [`# process ${pid} ${await mainClass(procRoot, pid)}\n`];
+  const sections = [`# process ${pid}\n`];
   for (const name of files) sections.push(section(name, await textOf(join(folder, name))));
   const memory = jvm && (await readContainerMemory(procRoot, jvm));
   if (memory) {

@@ -51,7 +51,8 @@ export async function readProgressWords(
     const progress = await readProgress(objects, record);
     return progress.found === 'valid' ? progressWords(progress.value, clock()) : undefined;
   } catch (error) {
-    logger.warn('progress not read', { captureId, reason: messageOf(error) });
+    // Without the right to list the bucket S3 answers 403 for what the agent has not put yet.
+    logger.debug('progress not read', { captureId, reason: messageOf(error) });
     return undefined;
   }
 }

@@ -76,7 +76,7 @@ describe('a capture of a process that is not a HotSpot JVM', () => {
     ],
     ['a shell', 'JvmNotFound', '7f00-7f01 r-xp 0 0:0 1 /bin/sh\n'],
   ])('keeps what can be read of %s and says why there is no more', async (_name, code, maps) => {
-    proc.add({ pid: 10, maps, cmdline: ['java', '-Dkey=hunter2', 'shop.Cart', 'hunter2'] });
+    proc.add({ pid: 10, maps, cmdline: ['sh', '-c', 'hunter2', 'hunter2'] });
 
     const end = await runCapture({
       ...{ ticket: ticket(['processFacts', 'threads']), procRoot: proc.path, log },
@@ -86,7 +86,7 @@ describe('a capture of a process that is not a HotSpot JVM', () => {
     expect([end, manifest.faults.map((fault) => fault.code)]).toEqual(['faulty', [code]]);
     expect(manifest.evidence.map(({ artifact }) => artifact)).toEqual(['processFacts']);
     const text = bucket.objects.get('/processFacts.txt')!.toString();
-    expect(text).toContain('# process 10 shop.Cart');
+    expect(text).toMatch(/^# process 10\n/);
     expect(text).not.toContain('hunter2');
   });
 });

@@ -29,9 +29,12 @@ afterEach(async () => {
 /** Asks for a dump, of which so little time is left that nothing that rests is waited for. */
 async function dump(run: AttachedJvm['run'], stop = new AbortController().signal) {
   const ticket = ticketFor(bucket, { directories: ['/tmp'], expectedBytes: 1_000 });
+  const { blockBytes, partBytes } = ticket.heapDump!;
+  const sizes = { blockBytes, partBytes };
   const put = () => Promise.resolve();
   return saveHeapDump({
     ...{ ticket, order: ticket.heapDump!, procRoot: proc.path, stop, stallSeconds: 0.01 },
+    ...{ sizes: { ...sizes, concurrentPuts: 2 }, pace: 'niced' as const },
     ...{ jvm: (await readProcess(proc.path, 10))!, partsDeadline: Date.now() + 60_000 },
     attached: { run, close: () => Promise.resolve() },
     progress: new ProgressReporter({ captureId, fencingToken: 1, put }),

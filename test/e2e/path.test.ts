@@ -39,6 +39,10 @@ async function expectEvidence(entry: IndexEntry): Promise<void> {
   }
   expect(texts.get('threads')).toContain('"main"');
   expect(texts.get('classHistogram')).toContain('LeakingApplication$Session');
+  expect(texts.get('processFacts')).toMatch(/^\d+ [SR] \d+ \d+ VM Thread$/m);
+  // The container's own limit, read through its root.
+  expect(texts.get('processFacts')).toMatch(/^limitBytes \d+$/m);
+  expect(entry.memory?.containerLimitBytes).toBeGreaterThan(entry.memory?.containerUsedBytes ?? 0);
   expect(texts.get('heapInfo')).toMatch(/ space +\d+K/);
 }
 

@@ -92,6 +92,20 @@ describe('the synthesized template', () => {
     expect(grantedActions().length).toBeGreaterThan(30);
   });
 
+  it('lets capture read nothing of a dump but how far it is', () => {
+    const policies = resources['CaptureRole']!.Properties['Policies'] as {
+      PolicyDocument: unknown;
+    }[];
+    const readable = policies
+      .flatMap(({ PolicyDocument }) => statements(PolicyDocument))
+      .filter(({ Action }) => array(Action).includes('s3:GetObject'))
+      .flatMap(({ Resource }) => array(Resource).map((one) => JSON.stringify(one)));
+
+    expect(readable.filter((one) => one.includes('/dumps/'))).toEqual([
+      expect.stringContaining('/dumps/*/progress.json'),
+    ]);
+  });
+
   it('grants nothing by wildcard but the streams of its own logs and the objects of its own prefixes', () => {
     for (const [, role] of ofType('AWS::IAM::Role')) {
       for (const policy of role.Properties['Policies'] as { PolicyDocument: unknown }[]) {
