@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'AttachFailed'
   | 'AttachDisabled'
   | 'DumpPlaceUnavailable'
+  | 'NotEnoughMemory'
   | 'DumpFailed'
   | 'UploadFailed'
   | 'DeadlineExceeded'

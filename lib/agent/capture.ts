@@ -20,6 +20,8 @@ import { ProgressReporter } from './progress.ts';
 import { HolePuncher } from './punch-holes.ts';
 import { putObject, type PutBody } from './put-object.ts';
 import { agentVersion } from './version.ts';
+import { niceThisProcess, planWorkBeside } from './work-beside.ts';
+import { sizesOf, type Pace, type ShapeSizes } from './work-plan.ts';
 
 export interface CaptureOptions {
   readonly ticket: Ticket;
@@ -168,10 +170,12 @@ async function dumpHeap(
   if (!ticket.heapDump) return undefined;
   const heapUsedBytes = manifest.jvm?.heapUsedBytes;
   progress.expect(expectedDump(ticket.heapDump.expectedBytes, heapUsedBytes));
+  const { sizes, pace } = await settleWork(capture, jvm, ticket.heapDump);
   const started = performance.now();
   const stepBytes = capture.holeStepBytes;
   const puncher = stepBytes === undefined ? undefined : new HolePuncher({ log, stepBytes });
   const outcome = await saveHeapDump({
+    ...{ sizes, pace },
     ...{ ticket, order: ticket.heapDump, procRoot, jvm, attached, stop, partsDeadline, progress },
     ...{ log, stallSeconds: capture.stallSeconds ?? 60 },
     ...(jdkMajor !== undefined && { jdkMajor }),
@@ -193,6 +197,22 @@ async function dumpHeap(
     });
   }
   return outcome;
+}
+
+/** How to work beside this JVM, as the log and the manifest tell it. @throws CaptureError NotEnoughMemory. */
+async function settleWork(
+  { procRoot, ticket, manifest, log }: Capture,
+  jvm: ProcessFacts,
+  { blockBytes, partBytes, partUrls, expectedBytes: ticketBytes }: NonNullable<Ticket['heapDump']>,
+): Promise<{ sizes: ShapeSizes; pace: Pace }> {
+  const { expectedBytes } = expectedDump(ticketBytes, manifest.jvm?.heapUsedBytes);
+  const order = { blockBytes, partBytes, partCount: partUrls.length, expectedBytes };
+  const work = await planWorkBeside(procRoot, jvm, { rung: ticket.rung, order });
+  if (work.pace === 'niced') await niceThisProcess();
+  manifest.work = work;
+  const sizes = sizesOf(work.shape, order);
+  log.info('works beside the JVM', { ...work, ...sizes });
+  return { sizes, pace: work.pace };
 }
 
 /**

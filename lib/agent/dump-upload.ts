@@ -67,6 +67,7 @@ export class DumpUpload implements DumpStreams {
   /** Of the base's stream; of the object as long as there is no other, since a hash wants its bytes in order. */
   readonly #hash = createHash('sha256');
   #announced: Promise<void> | undefined;
+  #held: Promise<unknown> | undefined;
   #filesOpen = true;
 
   constructor(options: DumpUploadOptions) {
@@ -102,6 +103,11 @@ export class DumpUpload implements DumpStreams {
   /** A stream is larger than its part numbers allow. */
   get exhausted(): boolean {
     return this.#streams.some(({ parts }) => parts.exhausted);
+  }
+
+  /** No stream takes bytes until the promise has settled, whatever its outcome. Call before the first is opened. */
+  holdUntil(settled: Promise<unknown>): void {
+    this.#held = settled;
   }
 
   openBase(file: FileHandle): DumpStream {
@@ -196,6 +202,7 @@ export class DumpUpload implements DumpStreams {
       ...(isFirst && { hash: this.#hash }),
     });
     const frames = new FrameStream(blockBytes, parts, { fileHeader });
+    if (this.#held) frames.holdUntil(this.#held);
     this.#streams.push({ frames, parts });
     return frames;
   }

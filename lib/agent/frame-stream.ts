@@ -55,6 +55,7 @@ export class FrameStream {
   readonly #free: Uint8Array[] = [];
   #bufferCount = 1;
   #wake: (() => void) | undefined;
+  #held: Promise<unknown> | undefined;
   #tail: Promise<void> = Promise.resolve();
   #failure: { error: unknown } | undefined;
   #rawBytes = 0;
@@ -88,8 +89,14 @@ export class FrameStream {
     return this.#rawBytes;
   }
 
+  /** Takes no bytes until the promise has settled, whatever its outcome. */
+  holdUntil(settled: Promise<unknown>): void {
+    this.#held = settled.catch(() => undefined);
+  }
+
   /** Where to put the next bytes; never empty. @throws what the sink threw. */
   async space(): Promise<Uint8Array> {
+    await this.#held;
     if (this.#cutter.full) {
       const next = await this.#takeBuffer();
       this.#dispatch(this.#cutter.cut(next));

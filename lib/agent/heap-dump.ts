@@ -11,12 +11,16 @@ import { stillRuns, type ProcessFacts } from './process-facts.ts';
 import { forbidLateDump, watchAnswers } from './late-dump.ts';
 import type { ProgressReporter } from './progress.ts';
 import { putObject } from './put-object.ts';
+import type { Pace, ShapeSizes } from './work-plan.ts';
 
 type DumpResult = NonNullable<Manifest['dump']>;
 
 export interface HeapDumpOptions {
   readonly ticket: Ticket;
   readonly order: NonNullable<Ticket['heapDump']>;
+  /** In place of the order's own. */
+  readonly sizes: ShapeSizes;
+  readonly pace: Pace;
   readonly procRoot: string;
   readonly jvm: ProcessFacts;
   readonly attached: AttachedJvm;
@@ -154,6 +158,7 @@ async function follow(
   const timeoutSeconds = Math.max(1, Math.ceil((options.partsDeadline - Date.now()) / 1_000));
   onTime('dumpStartTime');
   const reply = attached.run(command, { timeoutSeconds, signal, maxBytes: 4_096 });
+  if (options.pace === 'heldBack') upload.holdUntil(reply);
   let seenBytes = 0;
   try {
     const end = await followDump({
@@ -198,8 +203,7 @@ function createUpload(options: HeapDumpOptions, onStored: () => void): DumpUploa
   const { order, jdkMajor, progress, log, partsDeadline, onDurable } = options;
   const writesSegments = jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor;
   return new DumpUpload({
-    blockBytes: order.blockBytes,
-    partBytes: order.partBytes,
+    ...options.sizes,
     partCount: order.partUrls.length,
     expectedBytes: order.expectedBytes,
     // One, since the JVM is not asked for more dump threads.

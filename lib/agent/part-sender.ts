@@ -9,6 +9,8 @@ export type StoredPart = NonNullable<Manifest['dump']>['parts'][number];
 export type PutPart = (partNumber: number, body: PutBody) => Promise<string>;
 
 export interface PartSenderOptions {
+  /** Parts that are sent at once; 2 unless told. */
+  readonly concurrentPuts?: number;
   readonly putPart: PutPart;
   /** Must be durable before a part that ends inside a record is sent. */
   readonly announceOpenPart: (partNumber: number, remainingBytes: number) => Promise<void>;
@@ -23,9 +25,9 @@ export interface OutgoingPart {
   readonly onStored: () => void;
 }
 
-const concurrentPuts = 2;
+const defaultConcurrentPuts = 2;
 
-/** Sends the parts of all streams of a dump, two at a time. */
+/** Sends the parts of all streams of a dump, two at a time unless told. */
 export class PartSender {
   readonly #options: PartSenderOptions;
   readonly #stored: StoredPart[] = [];
@@ -52,6 +54,7 @@ export class PartSender {
 
   /** Resolves when the part is under way. @throws what an earlier part's upload threw. */
   async send(part: OutgoingPart): Promise<void> {
+    const { concurrentPuts = defaultConcurrentPuts } = this.#options;
     while (this.#sending.size >= concurrentPuts) await Promise.race(this.#sending);
     this.throwFailure();
     const sending: Promise<void> = this.#store(part)

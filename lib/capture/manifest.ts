@@ -48,6 +48,16 @@ export const memoryFacts = z.strictObject({
   containerLimitBytes: bytes.optional(),
 });
 
+/** How the agent worked beside the JVM, and why. The words of pace and shape stand in docs/glossary.md. */
+export const workFacts = z.strictObject({
+  pace: z.enum(['overlap', 'niced', 'heldBack']),
+  paceReason: z.string().max(300),
+  shape: z.enum(['ordered', 'small']),
+  shapeReason: z.string().max(300),
+  /** Left below the memory limit that counts, before the dump. */
+  headroomBytes: bytes.optional(),
+});
+
 export const dumpResult = z.strictObject({
   codec: z.literal('zstd'),
   /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
@@ -97,6 +107,7 @@ export const manifestSchema = z.strictObject({
   times: agentTimes,
   jvm: jvmFacts.optional(),
   memory: memoryFacts.optional(),
+  work: workFacts.optional(),
   evidence: z
     .array(
       z.strictObject({

@@ -9,6 +9,7 @@ import {
   dumpResult,
   jvmFacts,
   memoryFacts,
+  workFacts,
   type Manifest,
   type Progress,
 } from '../capture/manifest.ts';
@@ -58,6 +59,7 @@ export const indexEntrySchema = z.strictObject({
     refusedRungs: z.record(z.string(), z.string()),
     finisher: z.enum(['seal', 'sweep']),
     jvm: jvmFacts.optional(),
+    work: workFacts.optional(),
   }),
   /** Of the time just before the dump. */
   memory: memoryFacts.optional(),
@@ -182,6 +184,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
       refusedRungs: { ...record.started?.refusedRungs },
       finisher: input.finisher,
       ...(jvm === undefined ? {} : { jvm }),
+      ...(manifest?.work === undefined ? {} : { work: manifest.work }),
     },
     ...(manifest?.memory === undefined ? {} : { memory: manifest.memory }),
     objects: {

@@ -224,4 +224,23 @@ describe('FrameStream', () => {
 
     await expect(feeding).rejects.toThrow('no more parts');
   });
+
+  it.each([
+    ['is kept', () => Promise.resolve()],
+    ['is broken', () => Promise.reject(new Error('the JVM has gone'))],
+  ])('takes no bytes until a promise has settled, whether it %s', async (_how, settle) => {
+    const { stream } = collect();
+    let release: () => void = () => undefined;
+    stream.holdUntil(new Promise<void>((resolve) => (release = resolve)).then(settle));
+
+    const space = stream.space();
+    const first = await Promise.race([
+      space,
+      new Promise((resolve) => setImmediate(resolve, 'held')),
+    ]);
+    release();
+
+    expect(first).toBe('held');
+    expect((await space).length).toBe(blockBytes);
+  });
 });

@@ -22,6 +22,7 @@ const frameOf = (bytes: number, open?: OpenRecord): Frame => ({
 function writer(
   options: {
     range?: PartRange;
+    concurrentPuts?: number;
     putPart?: (n: number, body: PutBody) => Promise<string>;
     announced?: Promise<void>;
     onDurable?: (rawBytes: number) => void;
@@ -30,6 +31,7 @@ function writer(
   const log: string[] = [];
   const stored = new Map<number, Buffer>();
   const sender = new PartSender({
+    ...(options.concurrentPuts !== undefined && { concurrentPuts: options.concurrentPuts }),
     announceOpenPart: (partNumber, remainingBytes) => {
       log.push(`announce ${partNumber} ${remainingBytes}`);
       return options.announced ?? Promise.resolve();
@@ -223,5 +225,22 @@ describe('PartWriter', () => {
     await expect(parts.add(frameOf(1))).rejects.toThrow('gone');
     await expect(finish(frame(9))).rejects.toThrow('gone');
     expect(sender.storedPartCount).toBe(0);
+  });
+
+  it.each([1, 2])('sends at most %i parts at once where it is told so', async (concurrentPuts) => {
+    let running = 0;
+    let most = 0;
+    const putPart = async (partNumber: number): Promise<string> => {
+      most = Math.max(most, (running += 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      running -= 1;
+      return `"etag-${partNumber}"`;
+    };
+    const { parts, finish } = writer({ concurrentPuts, putPart });
+
+    for (let n = 0; n < 6; n += 1) await parts.add(frameOf(partBytes));
+    await finish(frame(9));
+
+    expect(most).toBe(concurrentPuts);
   });
 });
