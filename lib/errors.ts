@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'NotEnoughMemory'
   | 'DumpFailed'
   | 'UploadFailed'
+  | 'RedactionFailed'
   | 'DeadlineExceeded'
   // what this version does not do, said aloud
   | 'NotSupported';

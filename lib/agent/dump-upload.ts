@@ -8,6 +8,8 @@ import {
   type StreamRanges,
 } from '../capture/part-layout.ts';
 import { endRecord } from '../hprof/end-record.ts';
+import type { RedactMode } from '../hprof/redact.ts';
+import { DumpRedaction } from './dump-redaction.ts';
 import { compressEndRecord, FrameStream, type StreamEnd } from './frame-stream.ts';
 import { PartSender, type PartSenderOptions } from './part-sender.ts';
 import { PartWriter } from './part-writer.ts';
@@ -27,6 +29,8 @@ export interface DumpUploadOptions extends PartSenderOptions {
   readonly segmentCount: number;
   /** Must be durable before the first part of a segment is sent. @param firstPartNumbers of all streams. */
   readonly announceStreams: (firstPartNumbers: readonly number[]) => Promise<void>;
+  /** What is zeroed in every stream before it is compressed. */
+  readonly redact: RedactMode | undefined;
   readonly announceFinalPart: (partNumber: number) => Promise<void>;
   readonly onDurable?: OnDurable;
 }
@@ -63,6 +67,7 @@ export class DumpUpload implements DumpStreams {
   readonly #options: DumpUploadOptions;
   readonly #ranges: StreamRanges | undefined;
   readonly #sender: PartSender;
+  readonly #redaction: DumpRedaction | undefined;
   readonly #streams: Stream[] = [];
   /** Of the base's stream; of the object as long as there is no other, since a hash wants its bytes in order. */
   readonly #hash = createHash('sha256');
@@ -73,6 +78,7 @@ export class DumpUpload implements DumpStreams {
   constructor(options: DumpUploadOptions) {
     this.#options = options;
     this.#sender = new PartSender(options);
+    this.#redaction = options.redact && new DumpRedaction(options.redact);
     this.#ranges = streamRanges(options.partCount, options.segmentCount);
   }
 
@@ -148,13 +154,16 @@ export class DumpUpload implements DumpStreams {
     const ends = await Promise.all(this.#streams.map((stream) => this.#finishStream(stream)));
     const last = this.#streams.at(-1);
     if (last === undefined) throw new Error('a dump without a file cannot be finished');
+    const account = accountOf(ends, whole);
+    const redaction = this.#redaction?.account(account.identifierByteSize);
     const endFrame = await compressEndRecord();
     const earlierStreams = this.#streams.slice(0, -1).map(({ parts }) => parts.frames);
     await last.parts.finish({ endFrame, earlierStreams });
     await this.#sender.settle();
     this.#sender.throwFailure();
     return {
-      ...accountOf(ends, whole),
+      ...account,
+      ...(redaction && { redaction }),
       compressedBytes: this.compressedBytes,
       ...(this.#streams.length === 1 && { sha256: this.#hash.digest('hex') }),
       endFrameBytes: endFrame.length,
@@ -201,7 +210,8 @@ export class DumpUpload implements DumpStreams {
       },
       ...(isFirst && { hash: this.#hash }),
     });
-    const frames = new FrameStream(blockBytes, parts, { fileHeader });
+    const redactor = this.#redaction?.redactorFor(fileHeader);
+    const frames = new FrameStream(blockBytes, parts, { fileHeader, redactor });
     if (this.#held) frames.holdUntil(this.#held);
     this.#streams.push({ frames, parts });
     return frames;

@@ -39,6 +39,12 @@ export interface StreamEnd {
   readonly ended: boolean;
 }
 
+export interface FrameStreamOptions {
+  /** `absent` for a segment file of JDK ≥ 22. */
+  readonly fileHeader?: 'expected' | 'absent';
+  readonly redactor?: { push(block: Uint8Array): void } | undefined;
+}
+
 /** The last frame of every dump: the end record alone. */
 export function compressEndRecord(): Promise<Uint8Array> {
   return compress(endRecord, { params: zstdParams });
@@ -51,6 +57,7 @@ export function compressEndRecord(): Promise<Uint8Array> {
 export class FrameStream {
   readonly #blockBytes: number;
   readonly #sink: FrameSink;
+  readonly #redactor: { push(block: Uint8Array): void } | undefined;
   readonly #cutter: BlockCutter;
   readonly #free: Uint8Array[] = [];
   #bufferCount = 1;
@@ -61,13 +68,15 @@ export class FrameStream {
   #rawBytes = 0;
   #filledBytes = 0;
 
+  /** @param options.redactor overwrites each block before it is compressed. */
   constructor(
     blockBytes: number,
     sink: FrameSink,
-    { fileHeader = 'expected' }: { fileHeader?: 'expected' | 'absent' } = {},
+    { fileHeader = 'expected', redactor }: FrameStreamOptions = {},
   ) {
     this.#blockBytes = blockBytes;
     this.#sink = sink;
+    this.#redactor = redactor;
     this.#cutter = new BlockCutter(Buffer.allocUnsafeSlow(blockBytes), fileHeader);
   }
 
@@ -170,7 +179,15 @@ export class FrameStream {
     }
   }
 
+  /** @throws what the redactor threw: neither this block nor a later one is stored then. */
   #dispatch(block: RawBlock): void {
+    this.#throwFailure();
+    try {
+      this.#redactor?.push(block.bytes);
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
     this.#rawBytes += block.bytes.length;
     // One output chunk as large as the worst case: touched only as far as the frame reaches, never copied.
     const chunkSize = block.bytes.length + (block.bytes.length >>> 7) + 1_024;

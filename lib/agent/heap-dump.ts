@@ -206,6 +206,7 @@ function createUpload(options: HeapDumpOptions, onStored: () => void): DumpUploa
     ...options.sizes,
     partCount: order.partUrls.length,
     expectedBytes: order.expectedBytes,
+    redact: order.redact,
     // One, since the JVM is not asked for more dump threads.
     segmentCount: writesSegments ? 1 : 0,
     announceStreams: (firstPartNumbers) => progress.announceStreams(firstPartNumbers),

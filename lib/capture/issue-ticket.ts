@@ -69,7 +69,7 @@ export async function buildTicket(objects: ObjectStore, order: TicketOrder): Pro
 
 async function heapDumpOrder(
   objects: ObjectStore,
-  { plan, uploadId }: TicketOrder,
+  { record, plan, uploadId }: TicketOrder,
   objectKey: string,
   expiresSeconds: number,
 ): Promise<Ticket['heapDump']> {
@@ -83,6 +83,7 @@ async function heapDumpOrder(
     partUrls: [...urls],
     directories: [...directories],
     expectedBytes,
+    ...(record.policy.redact !== 'none' && { redact: record.policy.redact }),
   };
 }
 

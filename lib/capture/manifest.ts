@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { pressures } from '../jvm/memory-pressure.ts';
-import { artifacts, rungs } from '../policy/policy.ts';
+import { artifacts, redactModes, rungs } from '../policy/policy.ts';
 import { maxPartCount } from './ticket.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -58,6 +58,14 @@ export const workFacts = z.strictObject({
   headroomBytes: bytes.optional(),
 });
 
+/** What was zeroed in a dump before it was stored. */
+export const redaction = z.strictObject({
+  mode: z.enum(redactModes).exclude(['none']),
+  zeroedBytes: bytes,
+  /** Instances that lost their references too, since their class was not described before them. */
+  blankedInstanceCount: bytes,
+});
+
 export const dumpResult = z.strictObject({
   codec: z.literal('zstd'),
   /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
@@ -80,6 +88,8 @@ export const dumpResult = z.strictObject({
   endRecord: z.boolean(),
   /** Bytes that were added to make it parseable: zeros that fill a cut record, and the end record. */
   appendedBytes: bytes,
+  /** Absent when nothing was redacted. */
+  redaction: redaction.optional(),
   /** Size of the last zstd frame that holds anything: the end record alone. */
   endFrameBytes: z.number().int().min(1).max(1_024),
   /** Size of the seek table (zstd seekable format) behind it, at the object's very end. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { artifacts, rungs } from '../policy/policy.ts';
+import { artifacts, redactModes, rungs } from '../policy/policy.ts';
 
 /** S3 allows parts of 5 MiB to 5 GiB but for the last, and 10,000 of them. */
 export const minPartBytes = 5 * 1024 * 1024;
@@ -68,6 +68,8 @@ export const ticketSchema = z.strictObject({
       directories: z.array(absolutePath).min(1).max(16),
       /** Upper estimate; the free space asked for. */
       expectedBytes: z.number().int().min(0),
+      /** What the agent zeroes before it compresses; a dump with which it cannot do so is not stored. */
+      redact: z.enum(redactModes).exclude(['none']).optional(),
     })
     .optional(),
   progressUrl: httpUrl,

@@ -9,13 +9,14 @@ import {
   dumpResult,
   jvmFacts,
   memoryFacts,
+  redaction,
   workFacts,
   type Manifest,
   type Progress,
 } from '../capture/manifest.ts';
 import { CaptureError } from '../errors.ts';
 import { shown, validate } from '../validation.ts';
-import { artifacts, rungs } from '../policy/policy.ts';
+import { artifacts, rungs, type Policy } from '../policy/policy.ts';
 import { signalReasons } from '../signal/signal.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -81,6 +82,8 @@ export const indexEntrySchema = z.strictObject({
         /** Size of the stored object. */
         compressedBytes: z.number().int(),
         partCount: z.number().int(),
+        /** Absent when nothing was redacted; without counts when the agent's account is not there. */
+        redaction: redaction.partial().required({ mode: true }).optional(),
       })
       .optional(),
   }),
@@ -192,7 +195,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
       evidence: input.evidence.map((stored) => ({ ...stored })),
       ...(input.heapDump === undefined
         ? {}
-        : { heapDump: heapDumpEntry(input.heapDump, manifest?.dump) }),
+        : { heapDump: heapDumpEntry(input.heapDump, manifest?.dump, record.policy.redact) }),
     },
     faults: [...(input.faults ?? []), ...(manifest?.faults ?? [])].slice(0, 40),
   };
@@ -218,10 +221,16 @@ function whenOf({ record, manifest, sealTime }: IndexEntryInput): IndexEntry['wh
 function heapDumpEntry(
   stored: NonNullable<IndexEntryInput['heapDump']>,
   claimed: Manifest['dump'],
+  redact: Policy['redact'] | undefined,
 ): HeapDumpEntry {
   const same =
     claimed?.compressedBytes === stored.compressedBytes &&
     claimed.parts.length === stored.partCount;
-  if (!same) return { ...stored };
+  if (!same) {
+    // An agent that cannot redact stores nothing: what is there was redacted as ordered. A record of a claim by an
+    // older function has no such order.
+    const mode = redact ?? 'none';
+    return { ...stored, ...(mode !== 'none' && { redaction: { mode } }) };
+  }
   return { ...dumpAccount.parse(claimed), ...stored };
 }

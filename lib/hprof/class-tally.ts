@@ -1,7 +1,8 @@
 import { grown, IdTable } from './id-table.ts';
 import type { NameTable } from './name-table.ts';
 import { invalidHprof } from './records.ts';
-import { primitiveTypes, type SubRecordVisitor } from './sub-records.ts';
+import type { SubRecordVisitor } from './sub-record-visitor.ts';
+import { primitiveTypes } from './sub-records.ts';
 
 /** The instances of all classes of one name: two class loaders may each have one. */
 export interface ClassCount {

@@ -3,16 +3,7 @@
  * OpenJDK 17 and 25.
  */
 import { hex, invalidHprof, readU4, type IdentifierByteSize } from './records.ts';
-
-/** Is told of each sub-record. Identifiers come as two halves of 32 bits; the high one is 0 when they have 4 bytes. */
-export interface SubRecordVisitor {
-  root(): void;
-  classDump(): void;
-  instance(classHigh: number, classLow: number, valueBytes: number): void;
-  objectArray(classHigh: number, classLow: number, valueBytes: number): void;
-  /** @param elementType 4 boolean … 11 long, see primitiveTypes. */
-  primitiveArray(elementType: number, valueBytes: number): void;
-}
+import type { SubRecordVisitor, ValueVisitor } from './sub-record-visitor.ts';
 
 export const primitiveTypes: Readonly<Record<number, { arrayName: string; bytes: number }>> = {
   4: { arrayName: '[Z', bytes: 1 },
@@ -24,6 +15,12 @@ export const primitiveTypes: Readonly<Record<number, { arrayName: string; bytes:
   10: { arrayName: '[I', bytes: 4 },
   11: { arrayName: '[J', bytes: 8 },
 };
+
+/** Bytes of an element by type; 0 is no primitive type. */
+const elementBytesByType = Uint8Array.from(
+  { length: 256 },
+  (_, type) => primitiveTypes[type]?.bytes ?? 0,
+);
 
 const tag = { classDump: 0x20, instance: 0x21, objectArray: 0x22, primitiveArray: 0x23 } as const;
 
@@ -54,6 +51,7 @@ const maxPieceBytes = 96;
  */
 export class SubRecordReader {
   readonly #visitor: SubRecordVisitor;
+  readonly #values: ValueVisitor | undefined;
   readonly #idBytes: IdentifierByteSize;
   /** Bytes of a sub-record's head by tag; 0 is an unknown tag. */
   readonly #headBytes = new Uint8Array(256);
@@ -64,8 +62,9 @@ export class SubRecordReader {
   #expects: Expectation = 'subRecord';
   #remainingCount = 0;
 
-  constructor(identifierByteSize: IdentifierByteSize, visitor: SubRecordVisitor) {
+  constructor(identifierByteSize: IdentifierByteSize, visitor: SubRecordVisitor | ValueVisitor) {
     this.#visitor = visitor;
+    this.#values = 'values' in visitor ? visitor : undefined;
     this.#idBytes = identifierByteSize;
     const id = identifierByteSize;
     for (const [root, [identifiers, u4s]] of Object.entries(roots)) {
@@ -94,12 +93,13 @@ export class SubRecordReader {
     while (at < end) {
       if (this.#skipBytes > 0) {
         const skipped = Math.min(this.#skipBytes, end - at);
+        this.#values?.values(data, at, at + skipped);
         this.#skipBytes -= skipped;
         at += skipped;
       } else if (this.#carryBytes > 0) {
         at = this.#fillCarry(data, at, end);
       } else {
-        at = this.#readInstances(data, at, end);
+        at = this.#readObjects(data, at, end);
         if (at >= end) return;
         const wanted = this.#wantedBytes(data[at] ?? 0);
         if (end - at < wanted) {
@@ -113,20 +113,37 @@ export class SubRecordReader {
     }
   }
 
-  /** Whole instances, by far the most of all sub-records, without a detour; stops at anything else. */
-  #readInstances(data: Uint8Array, start: number, end: number): number {
+  /** Whole instances and primitive arrays, by far the most of all sub-records, without a detour; stops at anything else. */
+  #readObjects(data: Uint8Array, start: number, end: number): number {
     if (this.#expects !== 'subRecord') return start;
     const id = this.#idBytes;
-    const headBytes = 1 + 2 * id + 8;
-    const last = end - headBytes;
+    const visitor = this.#visitor;
+    const values = this.#values;
     let at = start;
-    while (at <= last && data[at] === tag.instance) {
-      const classAt = at + 1 + id + 4;
-      const valueBytes = readU4(data, classAt + id);
-      if (valueBytes > last - at) break;
-      const classHigh = id === 8 ? readU4(data, classAt) : 0;
-      this.#visitor.instance(classHigh, readU4(data, classAt + id - 4), valueBytes);
-      at += headBytes + valueBytes;
+    for (;;) {
+      const first = data[at];
+      if (first === tag.instance) {
+        const valuesAt = at + 1 + 2 * id + 8;
+        if (valuesAt > end) break;
+        const valueBytes = readU4(data, valuesAt - 4);
+        if (valueBytes > end - valuesAt) break;
+        const classHigh = id === 8 ? readU4(data, valuesAt - 12) : 0;
+        visitor.instance(classHigh, readU4(data, valuesAt - 8), valueBytes);
+        at = valuesAt + valueBytes;
+        values?.values(data, valuesAt, at);
+      } else if (first === tag.primitiveArray) {
+        const valuesAt = at + 1 + id + 9;
+        if (valuesAt > end) break;
+        const type = data[valuesAt - 1] ?? 0;
+        const elementBytes = elementBytesByType[type] ?? 0;
+        const valueBytes = readU4(data, valuesAt - 5) * elementBytes;
+        if (elementBytes === 0 || valueBytes > end - valuesAt) break;
+        visitor.primitiveArray(type, valueBytes);
+        at = valuesAt + valueBytes;
+        values?.values(data, valuesAt, at);
+      } else {
+        break;
+      }
     }
     this.#recordRemainingBytes -= at - start;
     return at;
@@ -168,7 +185,7 @@ export class SubRecordReader {
         this.#readSubRecord(data, at, pieceBytes);
         return;
       case 'constants':
-        this.#take(pieceBytes, this.#typeBytes(data[at + 2] ?? 0));
+        this.#takeClassValue(pieceBytes, data[at + 2] ?? 0);
         this.#countDown('staticsCount');
         return;
       case 'staticsCount':
@@ -176,11 +193,12 @@ export class SubRecordReader {
         this.#startList(data, at, 'statics', 'fieldsCount');
         return;
       case 'statics':
-        this.#take(pieceBytes, this.#typeBytes(data[at + this.#idBytes] ?? 0));
+        this.#takeClassValue(pieceBytes, data[at + this.#idBytes] ?? 0);
         this.#countDown('fieldsCount');
         return;
       case 'fieldsCount':
         this.#take(pieceBytes, readU2(data, at) * (this.#idBytes + 1));
+        this.#values?.classFields(readU2(data, at));
         this.#expects = 'subRecord';
         return;
     }
@@ -211,7 +229,13 @@ export class SubRecordReader {
       this.#visitor.primitiveArray(type, valueBytes);
     } else if (first === tag.classDump) {
       this.#take(headBytes, 0);
-      this.#visitor.classDump();
+      const superAt = at + 1 + id + 4;
+      this.#visitor.classDump(
+        highOf(data, at + 1, high),
+        readU4(data, at + 1 + high),
+        highOf(data, superAt, high),
+        readU4(data, superAt + high),
+      );
       this.#startList(data, at + headBytes - 2, 'constants', 'staticsCount');
     } else {
       this.#take(headBytes, 0);
@@ -219,7 +243,7 @@ export class SubRecordReader {
     }
   }
 
-  /** Accounts for a piece and the values behind it, which are skipped. */
+  /** Accounts for a piece and the values behind it, which are skipped, or handed to the visitor if it wants them. */
   #take(pieceBytes: number, valueBytes: number): void {
     this.#recordRemainingBytes -= pieceBytes + valueBytes;
     if (this.#recordRemainingBytes < 0) {
@@ -240,8 +264,9 @@ export class SubRecordReader {
     if (this.#remainingCount === 0) this.#expects = next;
   }
 
-  #typeBytes(type: number): number {
-    return type === 2 ? this.#idBytes : primitiveBytes(type);
+  #takeClassValue(pieceBytes: number, type: number): void {
+    this.#take(pieceBytes, type === 2 ? this.#idBytes : primitiveBytes(type));
+    this.#values?.classValue(type);
   }
 }
 

@@ -20,6 +20,9 @@ const seconds = (min: number, max: number) => z.number().int().min(min).max(max)
 /** What a deletion must look like to be worth a dump. */
 export const podDeletionModes = ['always', 'unhealthy', 'never'] as const;
 
+/** What of a heap dump is zeroed before it is stored, mildest first (lib/hprof/redact.ts). */
+export const redactModes = ['none', 'primitiveArrays', 'allPrimitives'] as const;
+
 /**
  * The policy that applies to one pod, resolved: every field has a value.
  * Unknown keys are refused, so that a typo is an error and not a policy that silently never fires.
@@ -55,5 +58,6 @@ export const policySchema = z.strictObject({
     .min(1)
     .max(rungs.length)
     .default(['nodeAgent', 'ephemeralContainer']),
+  redact: z.enum(redactModes).default('none'),
 });
 export type Policy = z.output<typeof policySchema>;

@@ -1,6 +1,13 @@
 import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
-import { artifacts, podDeletionModes, policySchema, rungs, type Policy } from './policy.ts';
+import {
+  artifacts,
+  podDeletionModes,
+  policySchema,
+  redactModes,
+  rungs,
+  type Policy,
+} from './policy.ts';
 
 export const annotationPrefix = 'heapcatch.dev/';
 
@@ -54,6 +61,7 @@ const settings: Readonly<Record<string, Setting>> = {
   'capture-deadline': duration(['limits', 'captureDeadlineSeconds'], 10, 3_600),
   evidence: list(['evidence'], artifacts),
   rungs: list(['rungs'], rungs),
+  redact: { path: ['redact'], read: (text) => text, accepted: redactModes.join(', ') },
 };
 
 /**

@@ -53,6 +53,7 @@ afterEach(async () => {
 function uploadOf({ segmentCount }: { segmentCount: number }): DumpUpload {
   const announce = () => Promise.resolve();
   return new DumpUpload({
+    redact: undefined,
     ...{
       blockBytes: 1_000,
       partBytes: minPartBytes,

@@ -4,6 +4,7 @@ import type { OpenRecord } from '../../lib/agent/block-cutter.ts';
 import {
   FrameStream,
   type FrameSink,
+  type FrameStreamOptions,
   type Frame as CompressedFrame,
 } from '../../lib/agent/frame-stream.ts';
 import { RecordChain } from '../../lib/hprof/record-chain.ts';
@@ -16,7 +17,7 @@ interface Frame {
   open: OpenRecord | undefined;
 }
 
-function collect(fileHeader?: 'absent'): {
+function collect(options: FrameStreamOptions = {}): {
   frames: Frame[];
   stream: FrameStream;
   flushed: number[];
@@ -35,7 +36,7 @@ function collect(fileHeader?: 'absent'): {
       return Promise.resolve();
     },
   } satisfies FrameSink;
-  const stream = new FrameStream(blockBytes, sink, { ...(fileHeader && { fileHeader }) });
+  const stream = new FrameStream(blockBytes, sink, options);
   return { frames, stream, flushed };
 }
 
@@ -143,7 +144,7 @@ describe('FrameStream', () => {
 
   it('takes a segment file, which has no file header', async () => {
     const segment = Buffer.concat([record(segmentTag, 800, 1), record(segmentTag, 700, 2)]);
-    const { frames, stream } = collect('absent');
+    const { frames, stream } = collect({ fileHeader: 'absent' });
 
     await feed(stream, segment);
     const streamEnd = await stream.finish();
@@ -188,6 +189,42 @@ describe('FrameStream', () => {
     await stream.finish();
 
     expect(rawOf(frames).equals(good)).toBe(true);
+  });
+
+  it('compresses what the redactor made of each block, in the order of the stream', async () => {
+    const seen: Buffer[] = [];
+    const redactor = {
+      push: (block: Uint8Array) => {
+        seen.push(Buffer.from(block));
+        block.fill(0);
+      },
+    };
+    const { frames, stream } = collect({ redactor });
+    const dump = [header, ...Array.from({ length: 40 }, (_, n) => record(segmentTag, 50, n))];
+
+    await feed(stream, Buffer.concat([...dump, end]));
+    const { rawBytes } = await stream.finish();
+
+    expect(Buffer.concat(seen).equals(Buffer.concat(dump))).toBe(true);
+    const stored = Buffer.concat(frames.map(({ raw }) => raw));
+    expect(stored.equals(Buffer.alloc(rawBytes))).toBe(true);
+  });
+
+  it('lets no block pass that cannot be redacted, nor one after it', async () => {
+    let blockCount = 0;
+    const redactor = {
+      push: () => {
+        blockCount += 1;
+        if (blockCount === 2) throw new Error('not redacted');
+      },
+    };
+    const { frames, stream } = collect({ redactor });
+    const dump = Buffer.concat([header, ...Array.from({ length: 40 }, () => record(1, 91))]);
+
+    await expect(feed(stream, dump)).rejects.toThrow('not redacted');
+    await expect(stream.finish()).rejects.toThrow('not redacted');
+
+    expect([frames.length, blockCount]).toEqual([1, 2]);
   });
 
   it('holds the reader back while the sink is busy, at three blocks', async () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { startCapture } from '../../lib/capture/start-capture.ts';
 import { CaptureError } from '../../lib/errors.ts';
+import { defaultPolicy } from '../../lib/policy/resolve.ts';
 import { podFacts } from './fake-cluster.ts';
 import { signal, World } from './world.ts';
 
@@ -134,6 +135,21 @@ describe('startCapture', () => {
 
     expect(answer).toMatchObject({ decision: 'failed', reason: 'InvalidPolicy' });
     expect(world.cluster.events).toMatchObject([{ type: 'Warning', reason: 'CaptureFailed' }]);
+  });
+
+  it('orders redaction as the pod says, also when the signal brings a policy that does not know', async () => {
+    world.cluster.pod = podFacts({ annotations: { 'heapcatch.dev/redact': 'primitiveArrays' } });
+
+    await start({ policy: defaultPolicy });
+
+    expect(world.ticket().heapDump?.redact).toBe('primitiveArrays');
+    expect((await world.record()).policy.redact).toBe('primitiveArrays');
+  });
+
+  it('orders no redaction unless it is asked for', async () => {
+    await start();
+
+    expect(world.ticket().heapDump).not.toHaveProperty('redact');
   });
 
   it('takes no claim when there is no way to the JVM', async () => {

@@ -113,6 +113,22 @@ describe('an index entry', () => {
     expect(entry.objects.heapDump).toEqual(heapDump);
   });
 
+  it('says what was redacted: by the agent’s account, or by the order when that is not there', () => {
+    const redaction = { mode: 'allPrimitives', zeroedBytes: 12, blankedInstanceCount: 0 } as const;
+    const ordered = { ...record, policy: { ...defaultPolicy, redact: 'allPrimitives' as const } };
+    const withAccount = { ...manifest, dump: { ...manifest.dump!, redaction } };
+    const { manifest: agentsWord, ...unaccounted } = { ...input, record: ordered };
+
+    const sealed = buildIndexEntry({ ...input, record: ordered, manifest: withAccount });
+    const salvaged = buildIndexEntry({ ...unaccounted, outcome: 'salvaged', finisher: 'sweep' });
+
+    expect(agentsWord).toBeDefined();
+    expect(sealed.objects.heapDump?.redaction).toEqual(redaction);
+    expect(salvaged.objects.heapDump?.redaction).toEqual({ mode: 'allPrimitives' });
+    expect(buildIndexEntry(input).objects.heapDump).not.toHaveProperty('redaction');
+    for (const entry of [sealed, salvaged]) expect(parseIndexEntry(entry)).toEqual(entry);
+  });
+
   it('is built for a capture of which nothing came, by sweep', () => {
     const { started, ...claimed } = record;
     const entry = buildIndexEntry({

@@ -91,14 +91,18 @@ export class HprofWriter {
       constants?: readonly (readonly [number, number])[];
       statics?: readonly (readonly [number, number])[];
       fieldTypes?: readonly number[];
+      superId?: Identifier;
+      /** Every byte of constants and statics. */
+      filling?: number;
     } = {},
   ): this {
-    const { constants = [], statics = [], fieldTypes = [] } = parts;
-    this.u1(0x20).id(classId).u4(0).id(0, 0, 0, 0, 0, 0).u4(16);
+    const { constants = [], statics = [], fieldTypes = [], superId = 0, filling = 0 } = parts;
+    const value = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(filling);
+    this.u1(0x20).id(classId).u4(0).id(superId, 0, 0, 0, 0, 0).u4(16);
     this.u2(constants.length);
-    for (const [type, bytes] of constants) this.u2(1).u1(type).raw(new Uint8Array(bytes));
+    for (const [type, bytes] of constants) this.u2(1).u1(type).raw(value(bytes));
     this.u2(statics.length);
-    for (const [type, bytes] of statics) this.id(9).u1(type).raw(new Uint8Array(bytes));
+    for (const [type, bytes] of statics) this.id(9).u1(type).raw(value(bytes));
     this.u2(fieldTypes.length);
     for (const type of fieldTypes) this.id(9).u1(type);
     return this;

@@ -28,7 +28,8 @@ export class AgentLab {
   /** Starts an application of test/live-jvm/apps; resolves when it says that it is ready. */
   async startJvm(
     jdk: Jdk,
-    application: 'RandomHeap' | 'HeapWitness' | 'GcStorm' | 'OffHeap' | 'LateSafepoint',
+    application:
+      'RandomHeap' | 'HeapWitness' | 'GcStorm' | 'OffHeap' | 'LateSafepoint' | 'SecretHeap',
     options: { args: string[]; jvmArgs?: string[]; maxFileBytes?: number },
   ): Promise<ChildProcess & { pid: number }> {
     const source = join(import.meta.dirname, `apps/${application}.java`);

@@ -49,6 +49,7 @@ for (const jdk of jdks) {
         const stored = new Map<number, Buffer>();
         const openParts: number[] = [];
         const upload = new DumpUpload({
+          redact: undefined,
           ...{ blockBytes: 1024 * 1024, partBytes: minPartBytes, partCount: 100 },
           ...{ expectedBytes: 100 * minPartBytes, segmentCount: parallelCount },
           announceStreams: () => Promise.resolve(),

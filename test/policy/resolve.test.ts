@@ -30,6 +30,7 @@ describe('resolvePolicy', () => {
       'capture-deadline': '90s',
       evidence: 'threads, heapDump',
       rungs: 'exec',
+      redact: 'allPrimitives',
     });
 
     expect(resolvePolicy(annotations)).toEqual({
@@ -45,6 +46,7 @@ describe('resolvePolicy', () => {
       },
       evidence: ['threads', 'heapDump'],
       rungs: ['exec'],
+      redact: 'allPrimitives',
     });
   });
 
@@ -83,6 +85,8 @@ describe('resolvePolicy', () => {
     ['evidence', 'coreDump'],
     ['rungs', 'nodeAgent,'],
     ['rungs', 'kubectl'],
+    ['redact', 'strings'],
+    ['redact', ''],
     ['cooldown', '9'.repeat(10_000_000)],
   ])('names the annotation %s, its value and what is accepted', (name, value) => {
     let message = '';

@@ -1,0 +1,20 @@
+/** Is told of each sub-record. Identifiers come as two halves of 32 bits; the high one is 0 when they have 4 bytes. */
+export interface SubRecordVisitor {
+  root(): void;
+  /** @param superHigh, superLow 0 when it has no superclass. */
+  classDump(classHigh: number, classLow: number, superHigh: number, superLow: number): void;
+  instance(classHigh: number, classLow: number, valueBytes: number): void;
+  objectArray(classHigh: number, classLow: number, valueBytes: number): void;
+  /** @param elementType 4 boolean … 11 long, see primitiveTypes. */
+  primitiveArray(elementType: number, valueBytes: number): void;
+}
+
+/** Is handed the values too, and may overwrite them in place. */
+export interface ValueVisitor extends SubRecordVisitor {
+  /** A constant or a static field of the class; its value follows. @param type 2 reference, 4 boolean … 11 long. */
+  classValue(type: number): void;
+  /** The class has so many instance fields; of each an identifier and one byte, its type, follow as values. */
+  classFields(fieldCount: number): void;
+  /** `[start, end)` of what the call before announced, in one or more pieces; no call when it is empty. */
+  values(data: Uint8Array, start: number, end: number): void;
+}
