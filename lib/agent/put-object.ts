@@ -11,6 +11,9 @@ const maxAnswerBytes = 8 * 1024;
 /** S3 codes that a later try can cure although their HTTP status would not say so. */
 const retryableCodes = new Set(['RequestTimeout', 'BadDigest', 'SlowDown', 'InternalError']);
 
+/** S3's message for a URL whose X-Amz-Date is ahead of its clock; it has no code of its own. Source: minio #2638. */
+const notYetValid = /Request is not (?:yet valid|valid yet)/;
+
 const connections = { keepAlive: true, maxSockets: 4, timeout: 60_000 };
 const httpAgent = new HttpAgent(connections);
 const httpsAgent = new HttpsAgent(connections);
@@ -26,6 +29,8 @@ export interface PutOptions {
   /** Everything is over by then. Milliseconds since 1970. */
   readonly deadline: number;
   readonly inactivityTimeoutMilliseconds?: number;
+  /** Waits between two tries; a timer unless given. */
+  readonly pause?: (milliseconds: number) => Promise<unknown>;
   /** Is told of each failed try, for the log. */
   readonly onRetry?: (attempt: number, reason: string) => void;
 }
@@ -37,8 +42,9 @@ export interface HttpAnswer {
 }
 
 /**
- * Puts one object or part by its presigned URL. Tries again on 5xx, 429, throttling, resets and stalls (15 s
- * without a byte), with growing random pauses, until the deadline.
+ * Puts one object or part by its presigned URL. Tries again on 5xx, 429, throttling, resets, stalls (15 s without a
+ * byte), a network that is away, and a URL that is not valid yet (signed by a clock ahead of S3's), with growing
+ * random pauses, until the deadline.
  * @returns the ETag as S3 spelled it, quotes included.
  * @throws CaptureError TicketExpired (the URL's time is over), UploadFailed (details.s3Code, where S3 named
  *   one: `NoSuchUpload` means that the upload was finished or aborted by somebody else), DeadlineExceeded.
@@ -56,7 +62,7 @@ export async function putObject(url: string, body: PutBody, options: PutOptions)
         `upload of ${body.bytes} bytes not accepted until the deadline, after ${attempt} tries: ${reason}`,
       );
     }
-    await wait(pause);
+    await (options.pause ?? wait)(pause);
   }
 }
 
@@ -83,6 +89,7 @@ async function tryPut(
   const code = /<Code>([A-Za-z]{1,60})<\/Code>/.exec(text)?.[1];
   const words = code === undefined ? `HTTP ${status}` : `HTTP ${status} ${code}`;
   if (status === 200) return 'HTTP 200 without an ETag';
+  if (status === 403 && notYetValid.test(text)) return 'the URL is not valid yet';
   if (status >= 500 || status === 429 || (code !== undefined && retryableCodes.has(code))) {
     return words;
   }

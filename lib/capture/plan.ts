@@ -52,7 +52,7 @@ export function planCapture(input: PlanInput): Plan {
   const refusedRungs: Partial<Record<Rung, string>> = {};
   const usable: Rung[] = [];
   for (const rung of ['nodeAgent', 'ephemeralContainer', 'exec'] as const) {
-    const refusal = input.policy.rungs.includes(rung) ? refusals[rung](input) : 'PolicyForbids';
+    const refusal = refusalByPolicy(rung, input.policy) ?? refusals[rung](input);
     if (refusal === undefined) usable.push(rung);
     else refusedRungs[rung] = refusal;
   }
@@ -67,6 +67,12 @@ export function planCapture(input: PlanInput): Plan {
     heapDump: planHeapDump(input.decision, directories),
     refusedDirectories,
   };
+}
+
+/** What runs in the application container sends the dump as it is. */
+function refusalByPolicy(rung: Rung, policy: Policy): string | undefined {
+  if (!policy.rungs.includes(rung)) return 'PolicyForbids';
+  return rung === 'exec' && policy.redact !== 'none' ? 'ExecCannotRedact' : undefined;
 }
 
 const refusals: Readonly<Record<Rung, (input: PlanInput) => string | undefined>> = {

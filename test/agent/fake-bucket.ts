@@ -28,6 +28,7 @@ export class FakeBucket {
   readonly #attempts = new Map<string, number>();
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
+  #port = 0;
 
   constructor() {
     this.#server = createServer((request, response) => void this.#serve(request, response));
@@ -64,6 +65,17 @@ export class FakeBucket {
       .map(([path, body]) => [Number(path.slice(prefix.length)), body] as const)
       .sort(([one], [other]) => one - other)
       .map(([, body]) => body);
+  }
+
+  /** The network is away: connections break, new ones are refused. */
+  async goAway(): Promise<void> {
+    const { port } = this.#server.address() as AddressInfo;
+    this.#port = port;
+    await this.stop();
+  }
+
+  async comeBack(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(this.#port, '127.0.0.1', resolve));
   }
 
   async stop(): Promise<void> {

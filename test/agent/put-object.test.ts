@@ -50,6 +50,11 @@ describe('putObject', () => {
     ['a body that was damaged on its way', s3Error(400, 'BadDigest'), 'HTTP 400 BadDigest'],
     ['a connection that is reset in the body', 'reset', 'ECONNRESET'],
     ['a bucket that stalls', 'stall', 'stalled'],
+    [
+      'a URL that was signed by a clock ahead of the bucket’s',
+      s3Error(403, 'AccessDenied', 'Request is not yet valid'),
+      'the URL is not valid yet',
+    ],
   ])('tries again after %s', async (_name, fault, reason) => {
     bucket.onPut = ({ attempt }) => (attempt === 1 ? fault : undefined);
 
@@ -83,6 +88,27 @@ describe('putObject', () => {
 
     await expect(put().result).rejects.toMatchObject(error);
     expect(bucket.attempts('/part')).toBe(1);
+  });
+
+  it('outlasts a minute in which nothing answers, in pauses of 5 s at most', async () => {
+    let outageMilliseconds = 0;
+    const pauses: number[] = [];
+    bucket.onPut = () => (outageMilliseconds < 60_000 ? { status: 503, body: '' } : undefined);
+    const bytes = bodyOf(content);
+
+    await putObject(bucket.url('/part'), bytes, {
+      deadline: Date.now() + 20_000,
+      pause: (milliseconds) => {
+        pauses.push(milliseconds);
+        outageMilliseconds += milliseconds;
+        return Promise.resolve();
+      },
+    });
+
+    expect(bucket.objects.get('/part')?.equals(content)).toBe(true);
+    expect(bucket.attempts('/part')).toBe(pauses.length + 1);
+    expect(Math.max(...pauses)).toBeLessThanOrEqual(5_000);
+    expect(pauses.length).toBeLessThan(40);
   });
 
   it('gives up at its deadline, and says what stood in the way', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { partBytesAt } from '../../lib/capture/part-layout.ts';
 import { planCapture, type PlanInput } from '../../lib/capture/plan.ts';
+import type { Policy } from '../../lib/policy/policy.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
 import type { ContainerFacts, PodFacts, VolumeMountFacts } from '../../lib/policy/pod-facts.ts';
 import { containerFacts, gibibyte, podFacts } from './fake-cluster.ts';
@@ -31,6 +32,12 @@ describe('planCapture, rungs', () => {
 
     expect(plan.rungs).toEqual(['nodeAgent', 'ephemeralContainer']);
     expect(plan.refusedRungs).toEqual({ exec: 'PolicyForbids' });
+  });
+
+  it('does not go into the application container with a dump that is to be redacted', () => {
+    const policy: Policy = { ...defaultPolicy, rungs: ['exec'], redact: 'primitiveArrays' };
+
+    expect(planCapture(input({ policy })).refusedRungs.exec).toBe('ExecCannotRedact');
   });
 
   it('takes the ephemeral container where there is no node agent', () => {

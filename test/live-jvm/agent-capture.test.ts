@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
@@ -205,14 +206,42 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       expect(bucket.objects.has('/manifest.json')).toBe(false);
     });
 
-    it('stops without a manifest when somebody else has finished the upload', async () => {
+    it('stores the whole dump though the network is away in the middle of it', async () => {
       await lab.startJvm(jdk, 'RandomHeap', { args: randomHeap });
       const third = `/dump/${heapPart(3)}`;
-      bucket.onPut = ({ path }) => (path === third ? s3Error(404, 'NoSuchUpload') : undefined);
+      const away = new Promise<void>((resolve) => {
+        bucket.onPut = ({ path, attempt }) => {
+          if (path !== third || attempt > 1) return undefined;
+          resolve();
+          return 'stall';
+        };
+      });
+
+      const agent = capture();
+      await away;
+      await bucket.goAway();
+      await logged(agent.child, 'ECONNREFUSED', 4);
+      await bucket.comeBack();
+      const { code, log } = await agent.ended;
+
+      expect([code, manifest().faults]).toEqual([0, []]);
+      expect(walkStored(storedDump())).toMatchObject({ ended: true, found: true });
+      expect(dumpOf(manifest())).toMatchObject({ endRecord: true, appendedBytes: 0 });
+      expect(log).not.toMatch(/X-Amz-|secret/);
+    });
+
+    it.each([
+      ['somebody else has finished the upload', s3Error(404, 'NoSuchUpload')],
+      ['the URLs have expired', s3Error(403, 'AccessDenied', 'Request has expired')],
+    ])('stops without a manifest when %s, and leaves the parts', async (_name, fault) => {
+      await lab.startJvm(jdk, 'RandomHeap', { args: randomHeap });
+      const third = `/dump/${heapPart(3)}`;
+      bucket.onPut = ({ path }) => (path === third ? fault : undefined);
 
       const { code } = await capture().ended;
 
       expect(code).toBe(1);
+      expect(bucket.objects.has('/dump/1')).toBe(true);
       expect(bucket.objects.has('/manifest.json')).toBe(false);
       expect(bucket.attempts(third)).toBe(1);
       expect(lab.dumpFiles()).toEqual([]);
@@ -334,6 +363,18 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Resolves when the process has logged so many lines with that text from now on. */
+async function logged(child: ChildProcess, text: string, count: number): Promise<void> {
+  let seen = '';
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`the agent ended with ${code}`)));
+    child.stderr?.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.split(text).length > count) resolve();
+    });
+  });
 }
 
 /** Resolves when something accepts connections there. */
