@@ -4,6 +4,7 @@ import { startCapture } from '../lib/capture/start-capture.ts';
 import { CaptureError, messageOf } from '../lib/errors.ts';
 import { parseInvocation } from '../lib/signal/parse-invocation.ts';
 import type { Signal } from '../lib/signal/signal.ts';
+import { readExecAgentJar } from './exec-agent-jar.ts';
 import { finishDeps, lazyWiring, type FunctionContext, type Wiring } from './wiring.ts';
 
 /** How long a ticket may be fetched: an image pull and the agent's start, and no longer. */
@@ -64,6 +65,7 @@ async function answerSignal(
     );
   }
   const { agentImage, agentCommand } = wiring.config;
+  const execAgentJar = jarOfPackage();
   return startCapture(
     {
       ...finishDeps(wiring, context),
@@ -71,11 +73,19 @@ async function answerSignal(
       settings: {
         ...(agentImage === undefined ? {} : { agentImage }),
         agentCommand,
+        ...(execAgentJar === undefined ? {} : { execAgentJar }),
         ticketStartSeconds,
       },
     },
     signal,
   );
+}
+
+let packaged: { jar: Uint8Array | undefined } | undefined;
+
+/** Read on the first signal: an import must not touch the disk. */
+function jarOfPackage(): Uint8Array | undefined {
+  return (packaged ??= { jar: readExecAgentJar() }).jar;
 }
 
 export const handler = createHandler(lazyWiring('capture'));

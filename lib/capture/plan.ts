@@ -42,6 +42,8 @@ export interface PlanInput {
   nodeAgentRefusal?: string;
   /** Image of the ephemeral container; without one that rung is refused. */
   agentImage?: string | undefined;
+  /** Whether the functions have the exec agent's jar; without it rung exec is refused. */
+  execAgentPackaged?: boolean;
 }
 
 /**
@@ -79,7 +81,8 @@ const refusals: Readonly<Record<Rung, (input: PlanInput) => string | undefined>>
   nodeAgent: ({ nodeAgent, nodeAgentRefusal }) =>
     nodeAgent === undefined ? (nodeAgentRefusal ?? 'NoNodeAgent') : undefined,
   ephemeralContainer: refusalOfEphemeralContainer,
-  exec: () => 'ExecNotSupported',
+  // What the container has for it is asked when it is used: an exec for each signal would cost too much.
+  exec: ({ execAgentPackaged }) => (execAgentPackaged ? undefined : 'ExecAgentNotPackaged'),
 };
 
 function refusalOfEphemeralContainer(input: PlanInput): string | undefined {

@@ -104,7 +104,7 @@ export interface ClusterApi {
   exec(
     target: { namespace: string; podName: string; containerName: string },
     command: readonly string[],
-    options: { stdin?: string; deadlineSeconds: number },
+    options: { stdin?: string | Uint8Array; deadlineSeconds: number },
   ): Promise<ExecResult>;
   /** Adds the container unless one of that name exists (`exists`); `gone` when the pod's uid differs or it is gone.
    *  @throws CaptureError AgentStartFailed when the pod is there and does not take it. */

@@ -1,9 +1,10 @@
-import { z } from 'zod';
 import type { CaptureRecord } from '../claim/capture-record.ts';
-import { CaptureError, messageOf } from '../errors.ts';
+import { CaptureError } from '../errors.ts';
 import type { ContainerFacts } from '../policy/pod-facts.ts';
 import type { Rung } from '../policy/policy.ts';
-import type { ClusterApi, ExecResult } from './ports.ts';
+import { judgeReply, refused, refusedBy, type StartResult } from './agent-reply.ts';
+import type { ClusterApi } from './ports.ts';
+import { startExecAgent } from './start-exec-agent.ts';
 
 export interface AgentStart {
   record: CaptureRecord;
@@ -14,19 +15,10 @@ export interface AgentStart {
   agentImage: string | undefined;
   /** What exec runs in the node agent's pod. */
   agentCommand: readonly string[];
+  /** The exec agent; absent where the functions were packaged without it. */
+  execAgentJar?: Uint8Array | undefined;
   ticketUrl: string;
   deadlineSeconds: number;
-}
-
-/** `unconfirmed`: the connection ended without a word, the agent may be at work. */
-export type StartResult = { outcome: 'started' | 'unconfirmed' } | Refusal;
-
-/** Nothing runs. `code` is an error's code, or the word with which the agent refused. */
-export interface Refusal {
-  outcome: 'refused';
-  code: string;
-  message: string;
-  retryable: boolean;
 }
 
 /** Name of the node agent's pod or of the ephemeral container; the latter makes a repeat meet its twin. */
@@ -51,7 +43,7 @@ export async function startAgent(
     case 'ephemeralContainer':
       return startEphemeralContainer(cluster, start);
     case 'exec':
-      return refused('NotSupported', 'this version does not run in the application container');
+      return startExecAgent(cluster, start);
   }
 }
 
@@ -75,39 +67,6 @@ async function startNodeAgent(cluster: ClusterApi, start: AgentStart): Promise<S
     }
   }
   return result;
-}
-
-/** What `start` prints, one line. */
-const replySchema = z.object({
-  outcome: z.enum(['accepted', 'refused']),
-  reason: z.string().max(100).optional(),
-  message: z.string().max(2_000).optional(),
-});
-/** Refusals that pass by themselves. */
-const passingReasons: readonly string[] = ['Busy', 'Stopping', 'TicketUnavailable'];
-
-function judgeReply({ exitCode, stdout, stderr }: ExecResult): StartResult {
-  const reply = parseReply(stdout);
-  if (reply?.outcome === 'accepted') return { outcome: 'started' };
-  if (reply?.outcome === 'refused') {
-    const { reason = 'AgentStartFailed', message = 'the agent gave no reason' } = reply;
-    // `start` did not hear from its daemon in time, which may have taken the ticket all the same.
-    if (reason === 'AgentUnavailable') return { outcome: 'unconfirmed' };
-    return { ...refused(reason, message), retryable: passingReasons.includes(reason) };
-  }
-  // exec can lose the tail of its output and still say 0.
-  if (exitCode === 0) return { outcome: 'started' };
-  if (exitCode === undefined) return { outcome: 'unconfirmed' };
-  return refused('AgentStartFailed', `exit code ${exitCode}: ${stderr.trim().slice(-300)}`);
-}
-
-function parseReply(stdout: string): z.output<typeof replySchema> | undefined {
-  const line = stdout.trim().split('\n').at(-1) ?? '';
-  try {
-    return replySchema.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
 }
 
 async function startEphemeralContainer(
@@ -143,14 +102,4 @@ async function startEphemeralContainer(
       if (tries === maxTries) return { outcome: 'unconfirmed' };
     }
   }
-}
-
-function refused(code: string, message: string): Refusal {
-  return { outcome: 'refused', code, message, retryable: false };
-}
-
-function refusedBy(error: unknown): Refusal {
-  if (!(error instanceof CaptureError)) throw error;
-  const { code, retryable } = error;
-  return { outcome: 'refused', code, message: messageOf(error), retryable };
 }

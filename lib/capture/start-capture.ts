@@ -13,13 +13,8 @@ import { buildTicket, openUpload, putTicket } from './issue-ticket.ts';
 import type { ClusterApi } from './ports.ts';
 import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
-import {
-  agentNameOf,
-  startAgent,
-  type AgentStart,
-  type Refusal,
-  type StartResult,
-} from './start-agent.ts';
+import type { Refusal, StartResult } from './agent-reply.ts';
+import { agentNameOf, startAgent, type AgentStart } from './start-agent.ts';
 import { failedAnswer, skipAnswer, weighSignal, type Intent } from './weigh-signal.ts';
 
 export interface CaptureDeps extends ReleaseDeps {
@@ -34,6 +29,8 @@ export interface CaptureSettings {
   agentImage?: string;
   /** What exec runs in the node agent's pod. */
   agentCommand: readonly string[];
+  /** What is sent into the application's container; without it rung exec is refused. */
+  execAgentJar?: Uint8Array;
   /** How long a ticket may be fetched and a capture begun. */
   ticketStartSeconds: number;
 }
@@ -85,8 +82,9 @@ async function withProgress(
 }
 
 async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Promise<Answered> {
-  const { agentImage } = deps.settings;
-  const weighed = await weighSignal({ ...deps, agentImage }, signal);
+  const { agentImage, execAgentJar } = deps.settings;
+  const execAgentPackaged = execAgentJar !== undefined;
+  const weighed = await weighSignal({ ...deps, agentImage, execAgentPackaged }, signal);
   if (!weighed.worth) {
     const { answer, pod, twinId, holderId } = weighed;
     return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod, holderId };
@@ -211,7 +209,7 @@ async function startOnBestRung(
   uploadId: string | undefined,
 ): Promise<StartedResult | Refusal> {
   const { decision, plan } = intent;
-  const { ticketStartSeconds, agentCommand, agentImage } = deps.settings;
+  const { ticketStartSeconds, agentCommand, agentImage, execAgentJar } = deps.settings;
   const [first = 'exec'] = plan.rungs;
   const ticket = await buildTicket(deps.objects, {
     record,
@@ -234,6 +232,7 @@ async function startOnBestRung(
       nodeAgent: intent.nodeAgent,
       agentImage,
       agentCommand,
+      execAgentJar,
       ticketUrl,
       deadlineSeconds: startSecondsLeft(deps),
     };

@@ -44,6 +44,7 @@ export interface WeighDeps {
   clock: Clock;
   logger: Logger;
   agentImage?: string | undefined;
+  execAgentPackaged?: boolean;
 }
 
 /**
@@ -94,6 +95,7 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
     nodeAgent,
     ...(trouble === undefined ? {} : { nodeAgentRefusal: trouble }),
     agentImage: deps.agentImage,
+    execAgentPackaged: deps.execAgentPackaged ?? false,
   });
   const refusal = refusalOf(plan, decision);
   if (refusal !== undefined) return { worth: false, pod, answer: refusal };

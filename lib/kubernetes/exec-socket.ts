@@ -38,7 +38,7 @@ export async function execInContainer(
   connection: ClusterConnection,
   target: { namespace: string; podName: string; containerName: string },
   command: readonly string[],
-  options: { stdin?: string; deadlineSeconds: number },
+  options: { stdin?: string | Uint8Array; deadlineSeconds: number },
 ): Promise<ExecResult & { droppedBytes: number }> {
   const { stdin, deadlineSeconds } = options;
   const call: ApiCall = {
@@ -115,7 +115,7 @@ class Conversation {
 
   async finish(
     call: ApiCall,
-    stdin: string | undefined,
+    stdin: string | Uint8Array | undefined,
     deadlineSeconds: number,
   ): Promise<ExecResult & { droppedBytes: number }> {
     if (!this.#status) this.#terminateAfter(deadlineSeconds * 1_000);
@@ -141,10 +141,10 @@ class Conversation {
     }
   }
 
-  #send(stdin: string): void {
+  #send(stdin: string | Uint8Array): void {
     // Over a socket that is closing already it goes nowhere, and says so to the callback only.
     const ignore = (): void => undefined;
-    this.#socket.send(Buffer.concat([Buffer.of(channels.stdin), Buffer.from(stdin)]), ignore);
+    this.#socket.send(Buffer.concat([Buffer.of(channels.stdin), toBytes(stdin)]), ignore);
     if (this.#socket.protocol === halfCloseProtocol) {
       this.#socket.send(Buffer.of(channels.close, channels.stdin), ignore);
     }
@@ -173,6 +173,10 @@ function notStarted(call: ApiCall, { message }: ApiStatus): CaptureError {
     'AgentStartFailed',
     `Cannot ${describe(call)}, container "${container}": ${message || 'no reason given'}`,
   );
+}
+
+function toBytes(stdin: string | Uint8Array): Uint8Array {
+  return typeof stdin === 'string' ? Buffer.from(stdin) : stdin;
 }
 
 function parseStatus(text: string): unknown {

@@ -42,6 +42,8 @@ async function save(bytes: Buffer, redact?: 'allPrimitives') {
   return saveHeapDump({
     ticket,
     order: { ...ticket.heapDump!, ...(redact && { redact }) },
+    sizes: { blockBytes: 65_536, partBytes: ticket.heapDump!.partBytes, concurrentPuts: 2 },
+    pace: 'overlap',
     procRoot: proc.path,
     jvm: {
       ...{ pid: 10, namespacePid: 1, parentPid: 0, groups: [], catchesQuit: true },

@@ -76,7 +76,8 @@ export class FakeCluster implements ClusterApi {
     if (this.execFault !== undefined) return Promise.reject(this.execFault);
     this.execCommands.push(command);
     if (!/refused/.test(this.execResult.stdout)) {
-      this.ticketUrls.push((JSON.parse(stdin) as { ticketUrl: string }).ticketUrl);
+      const [line = ''] = Buffer.from(stdin).toString('latin1').split('\n');
+      this.ticketUrls.push((JSON.parse(line) as { ticketUrl: string }).ticketUrl);
     }
     return Promise.resolve(this.execResult);
   };

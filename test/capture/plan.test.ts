@@ -73,14 +73,41 @@ describe('planCapture, rungs', () => {
     expect(plan.refusedRungs.ephemeralContainer).toBe('UidUnknown');
   });
 
-  it('says that exec is not there yet, though the policy asks for it', () => {
+  it('takes exec where the policy asks for it and the functions have its agent, last of all', () => {
+    const policy: PlanInput['policy'] = {
+      ...defaultPolicy,
+      rungs: ['exec', 'ephemeralContainer', 'nodeAgent'],
+    };
+
+    const plan = planCapture(input({ policy, execAgentPackaged: true }));
+
+    expect(plan.rungs).toEqual(['nodeAgent', 'ephemeralContainer', 'exec']);
+  });
+
+  it('takes exec on a pod that is being deleted, without a node agent', () => {
+    const policy: PlanInput['policy'] = {
+      ...defaultPolicy,
+      rungs: ['nodeAgent', 'ephemeralContainer', 'exec'],
+    };
+    const changes = { policy, execAgentPackaged: true, nodeAgent: undefined };
+
+    const plan = planCapture(input(changes, { pod: { deletionTime: '2026-01-01T12:00:00Z' } }));
+
+    expect(plan.rung).toBe('exec');
+    expect(plan.refusedRungs).toEqual({
+      nodeAgent: 'NoNodeAgent',
+      ephemeralContainer: 'PodBeingDeleted',
+    });
+  });
+
+  it('refuses exec where the functions were packaged without its agent', () => {
     const plan = planCapture(input({ policy: { ...defaultPolicy, rungs: ['exec'] } }));
 
     expect(plan.rung).toBeUndefined();
     expect(plan.refusedRungs).toEqual({
       nodeAgent: 'PolicyForbids',
       ephemeralContainer: 'PolicyForbids',
-      exec: 'ExecNotSupported',
+      exec: 'ExecAgentNotPackaged',
     });
   });
 });

@@ -144,6 +144,46 @@ describe('with nothing on the nodes', () => {
   }, 180_000);
 });
 
+describe('with nothing on the nodes, where the policy allows exec alone', () => {
+  const access = ['-f', 'infra/kubernetes/components/exec/access.yaml'];
+  beforeAll(() => environment.kubectl.run(['apply', ...access]));
+  afterAll(() => environment.kubectl.run(['delete', ...access]));
+
+  it.each([17, 25])(
+    'saves the heap of a pod on JDK %i that is being deleted',
+    async (major) => {
+      const name = `wishlist-${major}`;
+      await deploy({
+        name,
+        image: javaImage(major),
+        annotations: { 'heapcatch.dev/on-delete': 'always', 'heapcatch.dev/rungs': 'exec' },
+        env: { MARKER: `marker of ${name}`, FILL_MIB: '60' },
+        preStopSleepSeconds: 20,
+      });
+      const [pod] = await environment.readyPods(name, 1);
+
+      await environment.kubectl.run([
+        ...['delete', 'pod', pod!.metadata.name, '-n', environment.namespace, '--wait=false'],
+      ]);
+      const entry = await environment.entryOf(name, 90);
+
+      expect(entry).toMatchObject({
+        state: 'complete',
+        where: { podUid: pod!.metadata.uid },
+        how: {
+          rung: 'exec',
+          finisher: 'seal',
+          refusedRungs: { nodeAgent: 'PolicyForbids', ephemeralContainer: 'PolicyForbids' },
+        },
+        why: { signalReason: 'PodDeleting' },
+      });
+      await expectEvidence(entry);
+      await expectWholeDump(entry, `marker of ${name}`);
+    },
+    240_000,
+  );
+});
+
 describe('with an agent on the node', () => {
   beforeAll(() => environment.installNodeAgent(), 180_000);
   afterAll(() => environment.removeNodeAgent(), 180_000);
