@@ -1,8 +1,21 @@
+import { benchDurable } from './durable.ts';
+import { benchAgentMemory, benchRest } from './memory.ts';
 import { benchPath } from './path.ts';
+import { benchPause } from './pause.ts';
 import type { Metric } from './report.ts';
+import { benchSalvage } from './salvage.ts';
+import { benchUploadCpu } from './upload-cpu.ts';
 
 /** Benchmarks by name. Each prints one JSON line a metric and nothing else on stdout. */
-const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = { path: benchPath };
+const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
+  path: benchPath,
+  durable: benchDurable,
+  pause: benchPause,
+  salvage: benchSalvage,
+  'agent-memory': benchAgentMemory,
+  rest: benchRest,
+  'upload-cpu': benchUploadCpu,
+};
 
 const name = process.argv[2] ?? '';
 const benchmark = benchmarks[name];
