@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { PartSender } from '../lib/agent/part-sender.ts';
 import { PartWriter } from '../lib/agent/part-writer.ts';
 import { putObject } from '../lib/agent/put-object.ts';
 import { defaultPartBytes } from '../lib/capture/ticket.ts';
@@ -41,15 +42,19 @@ async function uploadByPut(frameCount: number): Promise<void> {
 
 async function uploadByParts(frameCount: number): Promise<void> {
   const deadline = Date.now() + deadlineMilliseconds;
-  const parts = new PartWriter({
-    partBytes: defaultPartBytes,
-    maxPartCount: 10_000,
+  const sender = new PartSender({
     putPart: (partNumber, body) => putObject(`${first}${partNumber}`, body, { deadline }),
     announceOpenPart: () => Promise.resolve(),
+  });
+  const parts = new PartWriter(sender, {
+    range: { firstPartNumber: 1, partCount: 10_000 },
+    partBytesAt: () => defaultPartBytes,
     announceFinalPart: () => Promise.resolve(),
   });
   for (let count = 1; count < frameCount; count += 1) await parts.add(frame);
-  await parts.finish(bytes);
+  await parts.finish({ endFrame: bytes, earlierStreams: [] });
+  await sender.settle();
+  sender.throwFailure();
 }
 
 /** Parts of the same size, one after the other, over one connection. */

@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'AgentStartFailed'
   | 'FinishBusy'
   | 'ClaimUnsettled'
+  | 'LeftoversWait'
   // the agent's own work
   | 'TicketExpired'
   | 'JvmNotFound'
@@ -32,6 +33,7 @@ export type ErrorCode =
   | 'DumpFailed'
   | 'UploadFailed'
   | 'RedactionFailed'
+  | 'LeftoverStays'
   | 'DeadlineExceeded'
   // what this version does not do, said aloud
   | 'NotSupported';

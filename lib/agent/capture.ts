@@ -15,6 +15,7 @@ import {
 import { findJvm, pidsInSight } from './find-jvm.ts';
 import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
 import { askJvmFacts, attachIsDisabled } from './jvm-facts.ts';
+import { collectLeftover, type StoredLeftover } from './leftovers.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import { ProgressReporter } from './progress.ts';
 import { HolePuncher } from './punch-holes.ts';
@@ -52,6 +53,8 @@ interface Capture extends CaptureOptions {
   readonly stop: AbortSignal;
   readonly progress: ProgressReporter;
   readonly manifest: Manifest;
+  /** A file that was stored, to be removed once the manifest says so. */
+  leftover?: StoredLeftover;
 }
 
 /**
@@ -93,11 +96,13 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
   const noteEnd = options.metrics?.begin(ticket, () => capture.progress.snapshot());
   let end: CaptureEnd = 'unfinished';
   try {
-    const outcome = await captureJvm(capture);
+    const outcome = await (ticket.leftovers ? captureLeftover(capture) : captureJvm(capture));
     await capture.progress.settle();
     end = await conclude(capture, outcome);
+    if (end !== 'unfinished') await capture.leftover?.remove(log);
     return end;
   } finally {
+    await capture.leftover?.close();
     noteEnd?.(end);
     clearTimeout(stopTimer);
   }
@@ -142,6 +147,27 @@ async function captureJvm(capture: Capture): Promise<HeapDumpOutcome | undefined
   } finally {
     await processFacts?.stored;
     await attached?.close();
+  }
+}
+
+/** Nothing is asked of the JVM: it is the life after the one whose dump is looked for. */
+async function captureLeftover(capture: Capture): Promise<HeapDumpOutcome | undefined> {
+  const { manifest } = capture;
+  try {
+    const collected = await collectLeftover({
+      ...capture,
+      onTime: (step) => {
+        manifest.times[step] = new Date().toISOString();
+      },
+    });
+    for (const fault of collected.faults) noteFault(capture, fault);
+    if (collected.file) manifest.leftover = collected.file;
+    if (collected.stored) capture.leftover = collected.stored;
+    if (collected.outcome?.dump) manifest.dump = collected.outcome.dump;
+    return collected.outcome;
+  } catch (error) {
+    noteFault(capture, error);
+    return undefined;
   }
 }
 

@@ -46,6 +46,11 @@ export async function openDirectoryInside(rootPath: string, path: string): Promi
   }
 }
 
+/** Opens a directory in an open one; never a link. @throws the system's error: ENOTDIR, ELOOP, EACCES. */
+export function openSubdirectory(directory: FileHandle, name: string): Promise<FileHandle> {
+  return open(inside(directory, name), directoryOnly);
+}
+
 /** A path to a name in an open directory that stays right whatever happens to the directory's own path. */
 export function inside(directory: FileHandle, name: string): string {
   return `/proc/self/fd/${directory.fd}/${name}`;

@@ -119,7 +119,10 @@ export function spaceNeeds(
 }
 
 async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<HeapDumpOutcome> {
-  const upload = createUpload(options, () => report());
+  const { jdkMajor } = options;
+  const writesSegments = jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor;
+  // One, since the JVM is not asked for more dump threads.
+  const upload = createUpload(options, writesSegments ? 1 : 0, () => report());
   const report = (): void =>
     options.progress.update({
       step: 'heapDump',
@@ -186,7 +189,8 @@ async function follow(
   }
 }
 
-function stopReason(
+/** Why reading has to end before the dump does. */
+export function stopReason(
   stop: AbortSignal,
   upload: DumpUpload,
   partCount: number,
@@ -199,16 +203,22 @@ function stopReason(
   );
 }
 
-function createUpload(options: HeapDumpOptions, onStored: () => void): DumpUpload {
-  const { order, jdkMajor, progress, log, partsDeadline, onDurable } = options;
-  const writesSegments = jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor;
+/** Sends a dump by the ticket's URLs, and keeps the progress object's account of it. */
+export function createUpload(
+  options: Pick<
+    HeapDumpOptions,
+    'order' | 'sizes' | 'progress' | 'log' | 'partsDeadline' | 'onDurable'
+  >,
+  segmentCount: number,
+  onStored: () => void,
+): DumpUpload {
+  const { order, progress, log, partsDeadline, onDurable } = options;
   return new DumpUpload({
     ...options.sizes,
     partCount: order.partUrls.length,
     expectedBytes: order.expectedBytes,
     redact: order.redact,
-    // One, since the JVM is not asked for more dump threads.
-    segmentCount: writesSegments ? 1 : 0,
+    segmentCount,
     announceStreams: (firstPartNumbers) => progress.announceStreams(firstPartNumbers),
     announceOpenPart: (partNumber, remainingBytes) =>
       progress.announceOpenPart(partNumber, remainingBytes),

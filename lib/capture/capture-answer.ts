@@ -2,6 +2,7 @@ import type { ClaimRefusal } from '../claim/claim-store.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Rung } from '../policy/policy.ts';
 import type { SkipReason } from '../policy/skip.ts';
+import type { SignalReason } from '../signal/signal.ts';
 
 /** Why a decision to dump came to nothing before anything was claimed, or to an end that is nobody's fault. */
 export type StartRefusal = 'NoUsableRung' | 'NoDumpDirectory' | 'DumpTooLarge' | 'ClaimLost';
@@ -43,8 +44,12 @@ const quietReasons: ReadonlySet<string> = new Set<CaptureAnswer['reason']>([
   'ClaimLost',
 ]);
 
-/** Whether this answer is only logged and not shown as an Event on the pod. */
-export function isQuiet(answer: CaptureAnswer): boolean {
+/**
+ * Whether this answer is only logged and not shown as an Event on the pod. The end of a container is one of those that
+ * come all the time, most of them with nothing left: only what was found is told, when it is sealed.
+ */
+export function isQuiet(answer: CaptureAnswer, signalReason: SignalReason): boolean {
+  if (signalReason === 'ContainerTerminated' && answer.decision !== 'failed') return true;
   return quietReasons.has(answer.reason);
 }
 

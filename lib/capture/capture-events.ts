@@ -28,10 +28,13 @@ export function outcomeEvent(entry: IndexEntry): PodEvent {
   const { pressure, explanation } = entry.memory ?? {};
   const where = pressure === 'offHeap' ? `; off-heap pressure: ${explanation}` : '';
   const why = entry.reason === undefined ? '' : `; ${entry.reason}`;
+  const end = entry.why.termination;
+  const leftBy =
+    end === undefined ? '' : `, left by the life that ended with exit code ${end.exitCode}`;
   return {
     type: state === 'failed' ? 'Warning' : 'Normal',
     reason: eventReasons[state],
-    message: bounded(`${what}; capture ${captureId}${where}${why}`),
+    message: bounded(`${what}${leftBy}; capture ${captureId}${where}${why}`),
     captureId,
   };
 }

@@ -69,7 +69,9 @@ export async function concludeCapture(
     ...(dump.heapDump === undefined ? {} : { heapDump: dump.heapDump }),
     faults: [...dump.faults, ...faults, ...accounts.faults],
   });
-  const stored = await writeIndexEntry(deps, record, entry);
+  const nothingLeft = leftNothing(record, accounts, entry);
+  const stored = nothingLeft ? undefined : await writeIndexEntry(deps, record, entry);
+  await dropTicket(deps, record);
   const freed = await deps.claims.finish(captureId, fencingToken, {
     finisherIdentity,
     outcome,
@@ -78,8 +80,25 @@ export async function concludeCapture(
   });
   if (freed === 'stale') return { outcome: 'stale' };
   logConclusion(deps.logger, record, entry, stored);
-  await tellPod(deps, record, entry);
+  if (!nothingLeft) await tellPod(deps, record, entry);
   return { outcome: 'concluded', entry };
+}
+
+/**
+ * An agent that looked for leftovers, saw none, and has nothing to complain of. Most ends of containers are like this:
+ * an entry and an Event for each would bury those that tell of a dump. The log has it, and the record.
+ */
+function leftNothing(
+  record: CaptureRecord,
+  { manifest }: AgentAccounts,
+  { state, faults }: IndexEntry,
+): boolean {
+  return (
+    record.termination !== undefined &&
+    manifest !== undefined &&
+    state === 'failed' &&
+    faults.length === 0
+  );
 }
 
 /** The rung that really ran: a node agent that would not start can have been replaced by the next rung. */
@@ -102,6 +121,9 @@ function judge(
   if (record.started === undefined) {
     return { outcome, reason: 'AgentNotStarted: the function ended between claim and start' };
   }
+  if (record.termination !== undefined && manifest !== undefined) {
+    return { outcome, reason: 'NothingLeft: no dump of the ended life lies in its volumes' };
+  }
   const { heapDumpRefusal, refusedDirectories = {} } = record.started;
   if (outcome === 'evidence-only' && heapDumpRefusal !== undefined) {
     const places = Object.entries(refusedDirectories).map(([path, why]) => `${path}: ${why}`);
@@ -117,7 +139,7 @@ function reasonOf(fault: Fault | undefined): { reason?: string } {
 
 /** Overwrites: a second finisher has the same capture before it, and the later account is the fuller one. */
 async function writeIndexEntry(
-  deps: Pick<FinishDeps, 'objects' | 'logger'>,
+  deps: Pick<FinishDeps, 'objects'>,
   record: CaptureRecord,
   entry: IndexEntry,
 ): Promise<string> {
@@ -125,20 +147,26 @@ async function writeIndexEntry(
   await deps.objects.putObject(objectKey, Buffer.from(JSON.stringify(entry)), {
     contentType: 'application/json',
   });
+  return objectKey;
+}
+
+async function dropTicket(
+  deps: Pick<FinishDeps, 'objects' | 'logger'>,
+  record: CaptureRecord,
+): Promise<void> {
   try {
     await deps.objects.deleteObject(ticketKey(record.captureId, record.fencingToken));
   } catch (error) {
     // Its URLs expire with the capture's deadline, and the bucket's lifecycle rule removes it within a day.
     deps.logger.warn('ticket not deleted', { captureId: record.captureId, error });
   }
-  return objectKey;
 }
 
 function logConclusion(
   logger: Logger,
   record: CaptureRecord,
   entry: IndexEntry,
-  objectKey: string,
+  objectKey: string | undefined,
 ): void {
   logger.info('capture finished', {
     captureId: record.captureId,

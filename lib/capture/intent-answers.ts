@@ -9,6 +9,9 @@ export function dumpAnswer(intent: Intent, reason: StartReason): CaptureAnswer {
     ? decision.artifacts
     : decision.artifacts.filter((artifact) => artifact !== 'heapDump');
   const verb = reason === 'DryRun' ? 'would capture' : 'captures';
+  const end = intent.leftovers?.termination;
+  const leftBy =
+    end === undefined ? '' : ` that its last life left (${end.reason}, exit code ${end.exitCode})`;
   const heapDumpWanted = decision.artifacts.includes('heapDump') && !plan.heapDump.wanted;
   const notes = [
     ...(decision.note === undefined ? [] : [decision.note]),
@@ -17,7 +20,7 @@ export function dumpAnswer(intent: Intent, reason: StartReason): CaptureAnswer {
   return {
     decision: 'dump',
     reason,
-    message: `${verb} ${what.join(', ')} of container ${container.containerName}, capture ${[decision.captureId, ...notes].join('; ')}`,
+    message: `${verb} ${what.join(', ')} of container ${container.containerName}${leftBy}, capture ${[decision.captureId, ...notes].join('; ')}`,
     captureId: decision.captureId,
     ...(plan.rung === undefined ? {} : { rung: plan.rung }),
     next: nextOf('dump', reason),

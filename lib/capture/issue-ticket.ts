@@ -24,6 +24,7 @@ export interface TicketOrder {
   plan: Plan;
   rung: Rung;
   artifacts: readonly Artifact[];
+  leftovers?: Ticket['leftovers'];
   uploadId: string | undefined;
   now: Date;
   /** How long the agent may take to begin. */
@@ -62,6 +63,7 @@ export async function buildTicket(objects: ObjectStore, order: TicketOrder): Pro
     captureDeadlineTime: record.captureDeadlineTime,
     evidence,
     ...(heapDump === undefined ? {} : { heapDump }),
+    ...(order.leftovers === undefined ? {} : { leftovers: order.leftovers }),
     progressUrl: await objects.presignPut(keys.progress, expiresSeconds),
     manifestUrl: await objects.presignPut(keys.manifest, expiresSeconds),
   };

@@ -66,6 +66,16 @@ export const redaction = z.strictObject({
   blankedInstanceCount: bytes,
 });
 
+/** The file of an ended life that was collected. */
+export const leftoverFile = z.strictObject({
+  /** In the container's own view. */
+  path: z.string().max(1_024),
+  /** The time of the heap in it, by the clock of the volume. */
+  modifiedTime: time,
+  /** With its segment files. */
+  bytes,
+});
+
 export const dumpResult = z.strictObject({
   codec: z.literal('zstd'),
   /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
@@ -128,6 +138,7 @@ export const manifestSchema = z.strictObject({
     )
     .max(8),
   dump: dumpResult.optional(),
+  leftover: leftoverFile.optional(),
   /** Typed reasons of everything that could not be done, e.g. `JvmNotFound`. Empty when all went well. */
   faults: z.array(z.strictObject({ code: z.string().max(100), message: reason })).max(20),
 });

@@ -103,7 +103,8 @@ const sizeMargin = 1.1;
 /** Streams of a dump in several files have part numbers in reserve: 16 for the base, 8 for a rest, 16 to spare. */
 const sparePartCount = 40;
 
-function planHeapDump(
+/** How the dump is sent: parts that are large enough for the expected size. */
+export function planHeapDump(
   decision: PlanInput['decision'],
   directories: readonly string[],
 ): HeapDumpPlan {

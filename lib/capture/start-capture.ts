@@ -9,6 +9,7 @@ import type { Signal } from '../signal/signal.ts';
 import { isQuiet, type CaptureAnswer } from './capture-answer.ts';
 import { answerEvent, eventIdentity } from './capture-events.ts';
 import { dumpAnswer, refusedAnswer } from './intent-answers.ts';
+import { throwIfLeftoversWait } from './leftover-intent.ts';
 import { buildTicket, openUpload, putTicket } from './issue-ticket.ts';
 import type { ClusterApi } from './ports.ts';
 import { readProgressWords } from './progress-words.ts';
@@ -44,7 +45,8 @@ const maxStartSeconds = 20;
  * it begins. A repeat of a signal finds its twin and does nothing. Every answer is logged once, and shown as an
  * Event on the pod unless it is one of those that come with every probe.
  * A fault between claim and start gives the claim back before it is thrown, so that a retry can claim again.
- * @throws CaptureError of the ports; ClaimUnsettled (retryable) when a twin may have died before its start.
+ * @throws CaptureError of the ports; ClaimUnsettled (retryable) when a twin may have died before its start;
+ *   LeftoversWait (retryable) while the slots for collecting leftovers are taken.
  */
 export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<CaptureAnswer> {
   const answered = await answerTo(deps, signal);
@@ -61,7 +63,8 @@ export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<C
     ...decided,
     explanation,
   });
-  if (pod !== undefined && !isQuiet(answer)) await tellPod(deps, signal, pod, answer);
+  if (pod !== undefined && !isQuiet(answer, signal.reason))
+    await tellPod(deps, signal, pod, answer);
   return answer;
 }
 
@@ -87,6 +90,7 @@ async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Pr
   const weighed = await weighSignal({ ...deps, agentImage, execAgentPackaged }, signal);
   if (!weighed.worth) {
     const { answer, pod, twinId, holderId } = weighed;
+    throwIfLeftoversWait(signal, answer);
     return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod, holderId };
   }
   const { intent } = weighed;
@@ -96,6 +100,7 @@ async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Pr
   if (claim.outcome === 'refused') {
     const twinId = claim.reason === 'AlreadyCaptured' ? decision.captureId : undefined;
     const answer = refusedAnswer(intent, claim);
+    throwIfLeftoversWait(signal, answer);
     const holderId = twinId ?? (claim.reason === 'LockHeld' ? claim.holderIdentity : undefined);
     return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod, holderId };
   }
@@ -132,6 +137,7 @@ function claimRequest(deps: CaptureDeps, intent: Intent): Parameters<ClaimTry>[0
     containerName,
     containerID,
     nodeName: pod.nodeName ?? signal.nodeName ?? 'unknown',
+    ...(intent.leftovers === undefined ? {} : { termination: intent.leftovers.termination }),
     objectPrefix: capturePrefix({ clusterName, namespace, workload, acquireTime, captureId }),
     lockKey,
     ...times,
@@ -216,6 +222,7 @@ async function startOnBestRung(
     plan,
     rung: first,
     artifacts: decision.artifacts,
+    ...(intent.leftovers === undefined ? {} : { leftovers: intent.leftovers.order }),
     uploadId,
     now: deps.clock(),
     startSeconds: ticketStartSeconds,

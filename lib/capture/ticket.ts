@@ -72,6 +72,28 @@ export const ticketSchema = z.strictObject({
       redact: z.enum(redactModes).exclude(['none']).optional(),
     })
     .optional(),
+  /**
+   * Present when dumps are to be collected that an ended life of the container left in its volumes: the JVM is asked
+   * for nothing, and `heapDump` says how the file is sent.
+   */
+  leftovers: z
+    .strictObject({
+      /** Mount points in the container's own view. */
+      directories: z
+        .array(z.strictObject({ path: absolutePath, outlivesPod: z.boolean() }))
+        .min(1)
+        .max(16),
+      /** The end of that life. Times are the node's, in whole seconds. */
+      termination: z.strictObject({
+        reason: z.string().max(200),
+        exitCode: z.number().int(),
+        startedTime: time.optional(),
+        finishedTime: time.optional(),
+      }),
+      /** A capture that may still be at work on its own file. */
+      heldCaptureId: z.string().max(40).optional(),
+    })
+    .optional(),
   progressUrl: httpUrl,
   manifestUrl: httpUrl,
 });

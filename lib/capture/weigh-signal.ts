@@ -1,5 +1,5 @@
 import type { ClaimStore } from '../claim/claim-store.ts';
-import { lockKeyOf } from '../claim/claim-keys.ts';
+import { leftoversLockKeyOf, lockKeyOf } from '../claim/claim-keys.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { decide, type Decision } from '../policy/decide.ts';
@@ -9,7 +9,9 @@ import { withPodRedaction } from '../policy/redaction.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import type { Signal } from '../signal/signal.ts';
 import { nextOf, type CaptureAnswer } from './capture-answer.ts';
+import { leftoversOf, type LeftoverIntent } from './leftover-intent.ts';
 import { planCapture, type Plan } from './plan.ts';
+import { planLeftovers } from './plan-leftovers.ts';
 import type { Clock, ClusterApi } from './ports.ts';
 
 export type NodeAgent = NonNullable<Awaited<ReturnType<ClusterApi['findNodeAgent']>>>;
@@ -24,6 +26,8 @@ export interface Intent {
   plan: Plan;
   lockKey: string;
   nodeAgent: NodeAgent | undefined;
+  /** Present when leftovers of an ended life are collected. */
+  leftovers?: LeftoverIntent;
 }
 
 export type Weighed =
@@ -62,9 +66,7 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
     if (!(error instanceof CaptureError) || error.code !== 'InvalidPolicy') throw error;
     return { worth: false, pod, answer: failedAnswer(error.code, messageOf(error)) };
   }
-  const { clusterName, namespace } = signal;
-  const lockKey =
-    pod === undefined ? undefined : lockKeyOf({ clusterName, namespace, workload: pod.workload });
+  const lockKey = pod === undefined ? undefined : lockKeyFor(signal, pod);
   const history =
     lockKey === undefined ? { acquireTimes: [] } : await deps.claims.readHistory(lockKey);
   const decision = decide({ signal, pod, history, policy, now: deps.clock() });
@@ -86,7 +88,7 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
     throw new Error(`decide() chose container ${decision.containerName}, which is not there`);
   }
   const { nodeAgent, trouble } = await findNodeAgent(deps, pod, policy);
-  const plan = planCapture({
+  const plan = (decision.source === 'leftover' ? planLeftovers : planCapture)({
     signalReason: signal.reason,
     pod,
     container,
@@ -99,10 +101,25 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
   });
   const refusal = refusalOf(plan, decision);
   if (refusal !== undefined) return { worth: false, pod, answer: refusal };
+  const intent = { signal, pod, container, policy, decision, plan, lockKey, nodeAgent };
+  if (decision.source !== 'leftover') return { worth: true, intent };
+  const workloadHistory = await deps.claims.readHistory(workloadLockKey(signal, pod));
   return {
     worth: true,
-    intent: { signal, pod, container, policy, decision, plan, lockKey, nodeAgent },
+    intent: { ...intent, ...leftoversOf(intent, workloadHistory, deps.clock()) },
   };
+}
+
+function workloadLockKey({ clusterName, namespace }: Signal, { workload }: PodFacts): string {
+  return lockKeyOf({ clusterName, namespace, workload });
+}
+
+function lockKeyFor(signal: Signal, pod: PodFacts): string {
+  if (signal.reason !== 'ContainerTerminated') return workloadLockKey(signal, pod);
+  const { clusterName, namespace } = signal;
+  const { workload, podUid, containers } = pod;
+  const containerName = signal.containerName ?? containers[0]?.containerName ?? '';
+  return leftoversLockKeyOf({ clusterName, namespace, workload, podUid, containerName });
 }
 
 /** Without the right to look for the agent's pod another rung can still work. */

@@ -27,6 +27,8 @@ export interface CaptureRecord {
   containerName: string;
   containerID: string;
   nodeName: string;
+  /** Of the life whose leftovers are collected; absent when the JVM itself is dumped. */
+  termination?: Termination;
   /** Prefix of every object of this capture, with a trailing slash. */
   objectPrefix: string;
   lockKey: string;
@@ -39,6 +41,17 @@ export interface CaptureRecord {
   started?: CaptureStart;
   /** Present in a terminal state. */
   finished?: { finishTime: string; reason?: string };
+}
+
+/** How the life before the running one ended. Times are RFC 3339, by the node's clock, in whole seconds. */
+export interface Termination {
+  /** As Kubernetes says it: `OOMKilled`, `Error`, … */
+  reason: string;
+  exitCode: number;
+  /** Of the life that ended. */
+  containerID?: string;
+  startedTime?: string;
+  finishedTime?: string;
 }
 
 /** What capture did to start the agent. */

@@ -26,6 +26,20 @@ export function lockKeyOf(of: {
   return [of.clusterName, of.namespace, of.workload.kind, of.workload.name].map(keyPart).join('/');
 }
 
+/**
+ * The lock under which leftovers of one container are collected. Not the workload's: nobody is paused, so that neither
+ * refuses the other, nor counts into the other's cooldown and rate, and what another replica left waits for nobody.
+ */
+export function leftoversLockKeyOf(of: {
+  clusterName: string;
+  namespace: string;
+  workload: Workload;
+  podUid: string;
+  containerName: string;
+}): string {
+  return [lockKeyOf(of), 'leftovers', keyPart(of.podUid), keyPart(of.containerName)].join('/');
+}
+
 /** Partition key of the item behind a lockKey. */
 export function lockItemKey(lockKey: string): string {
   return `lock#${lockKey}`;

@@ -8,6 +8,7 @@ import {
   agentTimes,
   dumpResult,
   jvmFacts,
+  leftoverFile,
   memoryFacts,
   redaction,
   workFacts,
@@ -41,6 +42,16 @@ export const indexEntrySchema = z.strictObject({
   why: z.strictObject({
     signalReason: z.enum(signalReasons),
     numbers: z.record(z.string(), z.number()),
+    /** The end of the life that left the dump; absent when the JVM itself was dumped. */
+    termination: z
+      .strictObject({
+        reason: z.string(),
+        exitCode: z.number().int(),
+        containerID: z.string().optional(),
+        startedTime: time.optional(),
+        finishedTime: time.optional(),
+      })
+      .optional(),
   }),
   when: z.strictObject({
     observedTime: time,
@@ -59,6 +70,9 @@ export const indexEntrySchema = z.strictObject({
     rung: z.enum(rungs).optional(),
     refusedRungs: z.record(z.string(), z.string()),
     finisher: z.enum(['seal', 'sweep']),
+    /** `leftover`: a file that an ended life left in a volume. Absent: written by the JVM for this capture. */
+    source: z.literal('leftover').optional(),
+    leftover: leftoverFile.optional(),
     jvm: jvmFacts.optional(),
     work: workFacts.optional(),
   }),
@@ -180,12 +194,15 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
           (pair): pair is [string, number] => pair[1] !== undefined,
         ),
       ),
+      ...(record.termination === undefined ? {} : { termination: record.termination }),
     },
     when: whenOf(input),
     how: {
       ...(record.started === undefined ? {} : { rung: record.started.rung }),
       refusedRungs: { ...record.started?.refusedRungs },
       finisher: input.finisher,
+      ...(record.termination === undefined ? {} : { source: 'leftover' as const }),
+      ...(manifest?.leftover === undefined ? {} : { leftover: manifest.leftover }),
       ...(jvm === undefined ? {} : { jvm }),
       ...(manifest?.work === undefined ? {} : { work: manifest.work }),
     },

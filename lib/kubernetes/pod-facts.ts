@@ -105,6 +105,7 @@ function containerFactsOf(
       definedFields({
         reason: terminated.reason ?? 'Unknown',
         exitCode: terminated.exitCode ?? 0,
+        startedTime: terminated.startedAt ?? undefined,
         finishedTime: terminated.finishedAt ?? undefined,
       }),
   });

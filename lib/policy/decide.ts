@@ -4,6 +4,7 @@ import { expectedDumpBytes } from './deadline.ts';
 import { heapDumpNote, killOf, tooLate } from './decide-deadline.ts';
 import { skippedByHistory, skippedByReadyReplicas } from './decide-limits.ts';
 import { skippedByTrigger } from './decide-trigger.ts';
+import { skippedLeftovers } from './leftovers.ts';
 import type { DecisionFacts, DecisionInput } from './decision-facts.ts';
 import type { ContainerFacts, PodFacts } from './pod-facts.ts';
 import { artifacts, type Artifact, type Policy } from './policy.ts';
@@ -15,6 +16,8 @@ export type Decision =
       containerName: string;
       containerID: string;
       captureId: string;
+      /** Present when dumps of the life before this one are to be collected, and the JVM is asked for nothing. */
+      source?: 'leftover';
       /** In the order of collection. */
       artifacts: Artifact[];
       /** Upper estimate of the heap dump; 0 when none is wanted. */
@@ -34,6 +37,7 @@ const maxAheadSeconds = 300;
  * answer, and any valid input gets one. Asked in order, and the first no is the answer: the signal's age and
  * reason, the policy, the identity of pod and container, the trigger, the time left, the limits.
  *
+ * The end of a container leads to its next life, in whose volumes a dump can have been left: see decideLeftovers.
  * A signal by hand passes over the triggers, but not over identity, the policy's `enabled` and the limits.
  * Limits of the workload's history are looked at to save a claim; the claim itself is the judge, and it alone
  * knows the slots of node and cluster.
@@ -48,6 +52,7 @@ export function decide(input: DecisionInput): Decision {
   }
   const container = chosenContainer(signal, pod);
   if ('decision' in container) return container;
+  if (signal.reason === 'ContainerTerminated') return decideLeftovers(input, pod, container);
   const { containerID } = container;
   const elsewhere = skippedByIdentity(signal, container);
   if (elsewhere !== undefined) return elsewhere;
@@ -72,6 +77,41 @@ export function decide(input: DecisionInput): Decision {
     skippedByReadyReplicas(facts) ??
     skippedByHistory(facts, captureId) ??
     dumpOf(facts, containerID, captureId)
+  );
+}
+
+/**
+ * What an ended life left in volumes is collected in the next one, through whose process the agent reaches them. It
+ * pauses nobody: triggers, deadline and ready replicas say nothing about it, and its history is one of its own
+ * (leftoversLockKeyOf), without a cooldown.
+ */
+function decideLeftovers(input: DecisionInput, pod: PodFacts, container: ContainerFacts): Decision {
+  const { signal, policy } = input;
+  const { containerName, containerID } = container;
+  const nothing = skippedLeftovers(policy, container);
+  if (nothing !== undefined) return nothing;
+  if (!container.running || containerID === undefined || containerID === signal.containerID) {
+    const message = `container ${containerName} of ${signal.podName} does not run again yet: what it left can be reached from its next life only, with which the signal comes again`;
+    return skip('ContainerNotRunning', message);
+  }
+  const captureId = captureIdOf({
+    clusterName: signal.clusterName,
+    podUid: pod.podUid,
+    containerName,
+    containerID: signal.containerID ?? `before ${containerID}`,
+    reason: signal.reason,
+    observedTime: signal.observedTime,
+  });
+  return (
+    skippedByHistory({ ...input, pod, container }, captureId) ?? {
+      decision: 'dump',
+      containerName,
+      containerID,
+      captureId,
+      source: 'leftover',
+      artifacts: ['heapDump'],
+      expectedBytes: expectedDumpBytes(container),
+    }
   );
 }
 
@@ -115,7 +155,6 @@ function skippedBySignal(signal: Signal, policy: Policy): Skip | undefined {
     case 'ReadinessProbeFailing':
       return skip('ReadinessProbeFailing', 'a failing readiness probe kills nothing');
     case 'ContainerTerminated':
-      return skip('HeapAlreadyGone', 'the container has terminated, its heap is gone');
     case 'LivenessProbeFailing':
     case 'ContainerKilling':
     case 'PodDeleting':

@@ -53,7 +53,13 @@ export interface ContainerFacts {
   runAsGroup?: number;
   readOnlyRootFilesystem: boolean;
   volumeMounts: readonly VolumeMountFacts[];
-  lastTermination?: { reason: string; exitCode: number; finishedTime?: string };
+  /** The end of the life before this one; of this one while the container is down. Times are RFC 3339. */
+  lastTermination?: {
+    reason: string;
+    exitCode: number;
+    startedTime?: string;
+    finishedTime?: string;
+  };
 }
 
 export interface ProbeFacts {

@@ -17,6 +17,9 @@ export type Rung = (typeof rungs)[number];
 
 const seconds = (min: number, max: number) => z.number().int().min(min).max(max);
 
+/** Whether dumps that an ended life of a container left in a volume are collected. */
+export const leftoverModes = ['collect', 'ignore'] as const;
+
 /** What a deletion must look like to be worth a dump. */
 export const podDeletionModes = ['always', 'unhealthy', 'never'] as const;
 
@@ -36,6 +39,7 @@ export const policySchema = z.strictObject({
       podDeletion: z.enum(podDeletionModes).default('unhealthy'),
     })
     .prefault({}),
+  leftovers: z.enum(leftoverModes).default('collect'),
   limits: z
     .strictObject({
       cooldownSeconds: seconds(0, 86_400).default(600),

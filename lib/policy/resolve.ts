@@ -2,6 +2,7 @@ import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
 import {
   artifacts,
+  leftoverModes,
   podDeletionModes,
   policySchema,
   redactModes,
@@ -51,6 +52,11 @@ const settings: Readonly<Record<string, Setting>> = {
     path: ['triggers', 'podDeletion'],
     read: (text) => text,
     accepted: podDeletionModes.join(', '),
+  },
+  leftovers: {
+    path: ['leftovers'],
+    read: (text) => text,
+    accepted: leftoverModes.join(', '),
   },
   'liveness-failures': number(['triggers', 'livenessFailureCount'], 1, 100),
   cooldown: duration(['limits', 'cooldownSeconds'], 0, 86_400),

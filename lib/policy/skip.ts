@@ -17,6 +17,7 @@ export const skipReasons = [
   'BelowFailureThreshold',
   'DeletedHealthy',
   'DeletionNotWanted',
+  'LeftoversNotWanted',
   'TooLate',
   'TooFewReadyReplicas',
   // the workload's history; the words of a refused claim

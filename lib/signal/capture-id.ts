@@ -9,7 +9,8 @@ export const manualWindowSeconds = 60;
 /**
  * The name of one capture, derived from what happened: the same trouble has the same id, however often and
  * through whichever way it is reported. Probe failures, the killing and the deletion of one container's life
- * are one trouble within a window of 600 s; a request by hand is another one, with a window of 60 s.
+ * are one trouble within a window of 600 s; a request by hand is another one, with a window of 60 s. A life ends
+ * once: what its end leads to is one capture whenever it is told.
  *
  * Windows are slices of the clock (observedTime divided by the length), so that an id needs no memory. The price: two
  * signals of one trouble on both sides of a boundary have two ids. The workload's lock and the cooldown, whose
@@ -25,19 +26,25 @@ export function captureIdOf(trouble: {
   reason: SignalReason;
   observedTime: string;
 }): string {
-  const manual = trouble.reason === 'Manual';
-  const windowSeconds = manual ? manualWindowSeconds : triggerWindowSeconds;
-  const window = Math.floor(Date.parse(trouble.observedTime) / 1000 / windowSeconds);
+  const kind = kindOf(trouble.reason);
+  const windowSeconds = kind === 'manual' ? manualWindowSeconds : triggerWindowSeconds;
+  const window =
+    kind === 'end' ? 0 : Math.floor(Date.parse(trouble.observedTime) / 1000 / windowSeconds);
   // JSON, so that no two lists of names run into the same text.
   const what = JSON.stringify([
     trouble.clusterName,
     trouble.podUid,
     trouble.containerName,
     trouble.containerID,
-    manual ? 'manual' : 'trouble',
+    kind,
     window,
   ]);
   return base32(createHash('sha256').update(what).digest().subarray(0, 20));
+}
+
+function kindOf(reason: SignalReason): 'manual' | 'end' | 'trouble' {
+  if (reason === 'Manual') return 'manual';
+  return reason === 'ContainerTerminated' ? 'end' : 'trouble';
 }
 
 /** RFC 4648 base32 in lower case; 5 bytes make 8 characters, without padding. */

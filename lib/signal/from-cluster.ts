@@ -166,7 +166,10 @@ function deletions(
     );
 }
 
-/** One for each end: a status first shows how it ended, and a moment later the same end with a higher restartCount. */
+/**
+ * One for each end: a status first shows how it ended, and a moment later the same end with a higher restartCount. And
+ * one more when the next life begins after a rest (CrashLoopBackOff), since what the old one left is reached from there.
+ */
 function terminations(
   pod: PodFacts,
   earlier: ContainerFacts,
@@ -180,7 +183,8 @@ function terminations(
       ? restarted
       : lastTermination.finishedTime !== earlier.lastTermination?.finishedTime ||
         lastTermination.exitCode !== earlier.lastTermination?.exitCode;
-  if (!ended) return [];
+  const runsAgain = lastTermination !== undefined && container.running && !earlier.running;
+  if (!ended && !runsAgain) return [];
   const numbers = {
     restartCount: container.restartCount,
     ...(lastTermination === undefined ? {} : { exitCode: lastTermination.exitCode }),

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { policySchema } from '../policy/policy.ts';
 
 /**
- * What happened, as a closed set. Only the first four can lead to a dump; the others are carried so
- * that the decision can say why they do not.
+ * What happened, as a closed set. The first four can lead to a dump, the last one to the collection of what was left;
+ * the others are carried so that the decision can say why they do not.
  */
 export const signalReasons = [
   'LivenessProbeFailing',

@@ -59,7 +59,17 @@ export class ProcFolder {
   link(pid: number, cgroup = cgroupLine(), root = `/proc/${pid}/root`): void {
     const folder = join(this.path, String(pid));
     mkdirSync(folder);
-    for (const name of ['cmdline', 'cwd', 'environ', 'limits', 'maps', 'stat', 'status', 'task']) {
+    for (const name of [
+      'cmdline',
+      'cwd',
+      'environ',
+      'fd',
+      'limits',
+      'maps',
+      'stat',
+      'status',
+      'task',
+    ]) {
       symlinkSync(`/proc/${pid}/${name}`, join(folder, name));
     }
     symlinkSync(root, join(folder, 'root'));

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import {
   captureItemKey,
   clusterSlotKeys,
+  leftoversLockKeyOf,
   lockItemKey,
   lockKeyOf,
   nodeSlotKeys,
@@ -22,6 +23,14 @@ const keyOf = ([clusterName, namespace, kind, of]: readonly [string, string, str
   lockKeyOf({ clusterName, namespace, workload: { kind, name: of } });
 
 describe('keys', () => {
+  it('give each container its own lock for leftovers, beside the workload’s', () => {
+    const of = { clusterName: 'prod', namespace: 'shop', workload: { kind: 'Pod', name: 'cart' } };
+    const own = { ...of, podUid: 'uid-1', containerName: 'app' };
+
+    expect(leftoversLockKeyOf(own)).toBe('prod/shop/Pod/cart/leftovers/uid-1/app');
+    expect(leftoversLockKeyOf({ ...own, podUid: 'uid-2' })).not.toBe(leftoversLockKeyOf(own));
+  });
+
   it('are readable where names are plain', () => {
     expect(keyOf(['prod-eu.1', 'shop', 'Deployment', 'cart'])).toBe(
       'prod-eu.1/shop/Deployment/cart',

@@ -29,7 +29,13 @@ export class AgentLab {
   async startJvm(
     jdk: Jdk,
     application:
-      'RandomHeap' | 'HeapWitness' | 'GcStorm' | 'OffHeap' | 'LateSafepoint' | 'SecretHeap',
+      | 'RandomHeap'
+      | 'HeapWitness'
+      | 'OutOfMemory'
+      | 'GcStorm'
+      | 'OffHeap'
+      | 'LateSafepoint'
+      | 'SecretHeap',
     options: { args: string[]; jvmArgs?: string[]; maxFileBytes?: number },
   ): Promise<ChildProcess & { pid: number }> {
     const source = join(import.meta.dirname, `apps/${application}.java`);

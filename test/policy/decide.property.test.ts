@@ -57,6 +57,11 @@ const anyContainer: fc.Arbitrary<ContainerFacts> = fc
         },
       ),
       preStopSeconds: seconds,
+      volumeMounts: fc.constantFrom(
+        [],
+        [{ volumeName: 'v', mountPath: '/v', readOnly: false, volumeType: 'emptyDir' as const }],
+      ),
+      lastTermination: fc.record({ reason: fc.constant('Error'), exitCode: fc.nat(143) }),
       hasPreStop: fc.boolean(),
     },
     optionally,
@@ -109,6 +114,7 @@ const anySignal: fc.Arbitrary<Signal> = fc
 const anyPolicy: fc.Arbitrary<Policy> = fc
   .record({
     enabled: mostly(true, false),
+    leftovers: mostly('collect', 'ignore'),
     triggers: fc.record({
       livenessFailureCount: fc.integer({ min: 1, max: 5 }),
       podDeletion: fc.constantFrom(...podDeletionModes),
@@ -169,6 +175,12 @@ describe('decide', () => {
         expect(facts!.podUid).toBe(signal.podUid ?? facts!.podUid);
         expect(chosen.running).toBe(true);
         expect(decision.containerID).toBe(chosen.containerID);
+        // What an ended life left is collected from the one after it.
+        if (decision.source === 'leftover') {
+          expect(decision.containerID).not.toBe(signal.containerID);
+          expect(decision.artifacts).toEqual(['heapDump']);
+          return;
+        }
         expect(decision.containerID).toBe(signal.containerID ?? chosen.containerID);
         expect(decision.captureId).toMatch(/^[a-z0-9]{16,40}$/);
         expect(new Set(decision.artifacts)).toEqual(new Set(policy.evidence));

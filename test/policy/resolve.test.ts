@@ -21,6 +21,7 @@ describe('resolvePolicy', () => {
     const annotations = ours({
       enabled: 'false',
       'on-delete': 'always',
+      leftovers: 'ignore',
       'liveness-failures': '3',
       cooldown: '10m',
       'dumps-per-hour': '60',
@@ -36,6 +37,7 @@ describe('resolvePolicy', () => {
     expect(resolvePolicy(annotations)).toEqual({
       enabled: false,
       triggers: { livenessFailureCount: 3, podDeletion: 'always' },
+      leftovers: 'ignore',
       limits: {
         cooldownSeconds: 600,
         dumpsPerHourCount: 60,
@@ -65,6 +67,7 @@ describe('resolvePolicy', () => {
     ['enabled', 'yes'],
     ['enabled', ''],
     ['on-delete', 'sometimes'],
+    ['leftovers', 'keep'],
     ['liveness-failures', '0'],
     ['liveness-failures', '101'],
     ['liveness-failures', '2.5'],

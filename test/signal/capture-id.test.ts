@@ -30,6 +30,14 @@ describe('captureId', () => {
     expect(new Set(ids).size).toBe(1);
   });
 
+  it('is one for the end of a life, whenever it is told, and none of its troubles', () => {
+    const end = { ...trouble, reason: 'ContainerTerminated' } as const;
+
+    expect(captureIdOf({ ...end, observedTime: '2026-03-01T14:00:00Z' })).toBe(captureIdOf(end));
+    expect(captureIdOf(end)).not.toBe(captureIdOf(trouble));
+    expect(captureIdOf({ ...end, containerID: 'containerd://bbbb' })).not.toBe(captureIdOf(end));
+  });
+
   it('differs on both sides of a boundary, where the cooldown takes over', () => {
     const before = captureIdOf({ ...trouble, observedTime: '2026-03-01T12:09:59Z' });
     const after = captureIdOf({ ...trouble, observedTime: '2026-03-01T12:10:00Z' });

@@ -206,7 +206,7 @@ describe('signalFromPodChange', () => {
     expect(signalFromPodChange(replaced, deleted, time)).toHaveLength(1);
   });
 
-  it('tells once of a container killed for its memory, with the life that ended', () => {
+  it('tells of a container killed for its memory, and again when its next life begins, with the life that ended', () => {
     const lastTermination = {
       reason: 'OOMKilled',
       exitCode: 137,
@@ -225,13 +225,14 @@ describe('signalFromPodChange', () => {
       ...signalFromPodChange(ended, restarted, time),
     ];
 
-    expect(signals).toHaveLength(1);
-    expect(signals[0]).toMatchObject({
+    const told = {
       reason: 'ContainerTerminated',
       containerID: 'containerd://aaaa',
       observedTime: '2026-03-01T11:59:58Z',
       numbers: { exitCode: 137 },
-    });
+    };
+    expect(signals).toMatchObject([told, told]);
+    expect(signalFromPodChange(restarted, restarted, time)).toEqual([]);
     expect(signalFromPodChange(before, restarted, time)).toHaveLength(1);
   });
 
