@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError, messageOf } from '../errors.ts';
+import { firstParallelDumpMajor } from '../jvm/diagnostic-commands.ts';
 import type { Logger } from '../log.ts';
 import { attach, type AttachedJvm } from './attach.ts';
 import type { CaptureMetrics } from './capture-metrics.ts';
@@ -196,7 +197,7 @@ async function dumpHeap(
   if (!ticket.heapDump) return undefined;
   const heapUsedBytes = manifest.jvm?.heapUsedBytes;
   progress.expect(expectedDump(ticket.heapDump.expectedBytes, heapUsedBytes));
-  const { sizes, pace } = await settleWork(capture, jvm, ticket.heapDump);
+  const { sizes, pace } = await settleWork(capture, jvm, ticket.heapDump, jdkMajor);
   const started = performance.now();
   const stepBytes = capture.holeStepBytes;
   const puncher = stepBytes === undefined ? undefined : new HolePuncher({ log, stepBytes });
@@ -230,10 +231,12 @@ async function settleWork(
   { procRoot, ticket, manifest, log }: Capture,
   jvm: ProcessFacts,
   { blockBytes, partBytes, partUrls, expectedBytes: ticketBytes }: NonNullable<Ticket['heapDump']>,
+  jdkMajor = firstParallelDumpMajor,
 ): Promise<{ sizes: ShapeSizes; pace: Pace }> {
   const { expectedBytes } = expectedDump(ticketBytes, manifest.jvm?.heapUsedBytes);
-  const order = { blockBytes, partBytes, partCount: partUrls.length, expectedBytes };
-  const work = await planWorkBeside(procRoot, jvm, { rung: ticket.rung, order });
+  const segmented = jdkMajor >= firstParallelDumpMajor;
+  const order = { blockBytes, partBytes, partCount: partUrls.length, expectedBytes, segmented };
+  const work = await planWorkBeside(procRoot, jvm, { rung: ticket.rung, order, log });
   if (work.pace === 'niced') await niceThisProcess();
   manifest.work = work;
   const sizes = sizesOf(work.shape, order);

@@ -20,6 +20,8 @@ export interface DumpPlace {
   /** In the JVM's own view. */
   readonly jvmPath: string;
   readonly directory: FileHandle;
+  /** There is no room for the whole dump: it fits only if space is given back while it is written. */
+  readonly windowed: boolean;
   /** Removes the dump and its segments, as far as they are there. Returns how many files were removed. */
   remove(): Promise<number>;
   /** Puts an empty file where the dump would be; `taken` when one is there. */
@@ -68,7 +70,8 @@ async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace
       await directory.close();
       return refusal;
     }
-    return placeIn(directory, path, request.fileName);
+    const windowed = (await freeBytesOf(directory)) < request.neededBytes;
+    return placeIn(directory, path, { fileName: request.fileName, windowed });
   } catch (error) {
     await directory?.close();
     return refusalWords(systemCode(error));
@@ -79,7 +82,7 @@ async function refusalOf(
   directory: FileHandle,
   { jvm, fileName, neededBytes, neededWithHolesBytes }: DumpPlaceRequest,
 ): Promise<string | undefined> {
-  const { type, bavail, bsize } = await statfs(inside(directory, '.'));
+  const { type } = await statfs(inside(directory, '.'));
   const memoryBacked = memoryFileSystems.get(type);
   if (memoryBacked !== undefined) {
     return `is on ${memoryBacked}, which counts to the container's memory`;
@@ -90,7 +93,7 @@ async function refusalOf(
     return `uid ${jvm.uid} may not write to it (mode ${octal}, owner ${uid}:${gid})`;
   }
   await access(inside(directory, '.'), constants.W_OK);
-  const freeBytes = bavail * bsize;
+  const freeBytes = await freeBytesOf(directory);
   if (freeBytes < neededBytes) {
     if (neededWithHolesBytes === undefined) return `has ${freeBytes} bytes free`;
     if (freeBytes < neededWithHolesBytes) {
@@ -106,6 +109,11 @@ async function refusalOf(
 }
 
 /** By mode bits alone: access control lists and security modules can still refuse. */
+async function freeBytesOf(directory: FileHandle): Promise<number> {
+  const { bavail, bsize } = await statfs(inside(directory, '.'));
+  return bavail * bsize;
+}
+
 export function mayWrite(
   jvm: ProcessFacts,
   { mode, uid, gid }: { mode: number; uid: number; gid: number },
@@ -123,9 +131,14 @@ function refusalWords(code: string | undefined): string {
   return `cannot be used (${code ?? 'unknown'})`;
 }
 
-function placeIn(directory: FileHandle, path: string, fileName: string): DumpPlace {
+function placeIn(
+  directory: FileHandle,
+  path: string,
+  { fileName, windowed }: { fileName: string; windowed: boolean },
+): DumpPlace {
   return {
     fileName,
+    windowed,
     jvmPath: path.endsWith('/') ? `${path}${fileName}` : `${path}/${fileName}`,
     directory,
     remove: async () => {

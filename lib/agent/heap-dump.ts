@@ -161,7 +161,7 @@ async function follow(
   const timeoutSeconds = Math.max(1, Math.ceil((options.partsDeadline - Date.now()) / 1_000));
   onTime('dumpStartTime');
   const reply = attached.run(command, { timeoutSeconds, signal, maxBytes: 4_096 });
-  if (options.pace === 'heldBack') upload.holdUntil(reply);
+  if (options.pace === 'heldBack' && !place.windowed) upload.holdUntil(reply);
   let seenBytes = 0;
   try {
     const end = await followDump({

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import type { Manifest } from '../capture/manifest.ts';
 import type { Rung } from '../policy/policy.ts';
 import { CaptureError } from '../errors.ts';
-import { readCgroupFacts, type CgroupFacts } from './cgroup-limits.ts';
+import type { Logger } from '../log.ts';
+import {
+  memoryHeadroom,
+  readCgroupFacts,
+  tightestCpuLimit,
+  type CgroupFacts,
+} from './cgroup-limits.ts';
 import { inside, openDirectoryInside, openRegularFile } from './container-path.ts';
 import { readBounded, type ProcessFacts } from './process-facts.ts';
 import { planWork, type DumpOrder } from './work-plan.ts';
@@ -19,10 +25,11 @@ const maxFileBytes = 64 * 1024;
 export async function planWorkBeside(
   procRoot: string,
   jvm: ProcessFacts,
-  { rung, order }: { rung: Rung; order: DumpOrder },
+  { rung, order, log }: { rung: Rung; order: DumpOrder; log: Logger },
 ): Promise<NonNullable<Manifest['work']>> {
   const own = await readCgroupOf('/proc', 'self', '/');
   const above = await readCgroupOf(procRoot, String(jvm.pid), ...viewsOf(procRoot, jvm, rung));
+  log.info('limits read', { own: own && limitsOf(own), jvm: above && limitsOf(above) });
   const plan = planWork({ rung, order, ...(own && { own }), ...(above && { jvm: above }) });
   if ('pace' in plan) return plan;
   const { neededBytes, headroomBytes } = plan;
@@ -31,6 +38,12 @@ export async function planWorkBeside(
     `a heap dump was not begun: the agent needs ${neededBytes} bytes of memory at least, and ${headroomBytes} are left below the limit of its pod`,
     { details: { neededBytes, headroomBytes } },
   );
+}
+
+/** As the log tells them. `complete`: up to the root of the hierarchy, and not the container alone. */
+function limitsOf({ version, cpu, memory, cpuCount, complete }: CgroupFacts): object {
+  const headroomBytes = memoryHeadroom(memory);
+  return { version, complete, cpuLimit: tightestCpuLimit(cpu), cpuCount, headroomBytes };
 }
 
 /** The node's init shows the whole tree to a node agent; else the JVM's own root shows its container. */

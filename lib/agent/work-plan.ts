@@ -32,6 +32,8 @@ export interface DumpOrder {
   readonly partCount: number;
   /** How large the dump may become. */
   readonly expectedBytes: number;
+  /** The JVM may write segments (JDK ≥ 22), each of which is a stream beside the base. */
+  readonly segmented: boolean;
 }
 
 /** Not even the smallest shape fits. */
@@ -72,9 +74,13 @@ export function sizesOf(shape: Shape, order: DumpOrder): ShapeSizes {
   };
 }
 
-/** How much the agent's memory grows at most while it saves a dump: three blocks and their frames, parts, the rest. */
-export function growthBytes({ blockBytes, partBytes, concurrentPuts }: ShapeSizes): number {
-  return 6 * blockBytes + (concurrentPuts + 1) * partBytes + workingBytes;
+/** How much the agent's memory grows at most while it saves a dump: each stream's blocks and frames and its open part. */
+export function growthBytes(
+  { blockBytes, partBytes, concurrentPuts }: ShapeSizes,
+  { segmented }: Pick<DumpOrder, 'segmented'>,
+): number {
+  const streamCount = segmented ? 2 : 1;
+  return streamCount * (6 * blockBytes + partBytes) + concurrentPuts * partBytes + workingBytes;
 }
 
 /** Picks pace and shape. Total: what is not known is taken for the careful case, and the reason says so. */
@@ -82,12 +88,12 @@ export function planWork(facts: WorkFacts): Work | NoRoom {
   const headroom = headroomOf(facts);
   const room = typeof headroom === 'number' ? { headroomBytes: headroom } : {};
   for (const shape of ['ordered', 'small'] as const) {
-    const neededBytes = growthBytes(sizesOf(shape, facts.order)) + spareBytes;
+    const neededBytes = growthBytes(sizesOf(shape, facts.order), facts.order) + spareBytes;
     if (typeof headroom === 'number' && headroom < neededBytes) continue;
     const shapeReason = shapeWords(shape, headroom, neededBytes);
     return { ...paceOf(facts), shape, shapeReason, ...room };
   }
-  const neededBytes = growthBytes(sizesOf('small', facts.order)) + spareBytes;
+  const neededBytes = growthBytes(sizesOf('small', facts.order), facts.order) + spareBytes;
   return { neededBytes, headroomBytes: Number(headroom) };
 }
 
@@ -116,15 +122,17 @@ function roomBeside(levels: readonly MemoryLevel[], ownUsedBytes = 0): Limit {
 }
 
 /** Measured pauses, as multiples of a bare jcmd's, stand in docs/decisions/agent.md. */
-function paceOf({ rung, jvm }: WorkFacts): { pace: Pace; paceReason: string } {
+function paceOf({ rung, jvm, order }: WorkFacts): { pace: Pace; paceReason: string } {
   if (rung === 'nodeAgent') {
     return { pace: 'overlap', paceReason: "own pod, whose CPU time is not the JVM's" };
   }
   const limit = tightestCpuLimit(jvm?.cpu ?? []);
   if (typeof limit === 'number') {
     const cpus = Math.round(limit * 1_000) / 1_000;
-    const paceReason = `the JVM's quota of ${cpus} CPUs is the pod's as well: both would share it`;
-    return { pace: 'heldBack', paceReason };
+    const quota = `the JVM's quota of ${cpus} CPUs is the pod's as well`;
+    // Segments are gone with the merge that follows the dump: they must be read before.
+    if (order.segmented) return { pace: 'niced', paceReason: `${quota}; segments cannot wait` };
+    return { pace: 'heldBack', paceReason: `${quota}: both would share it` };
   }
   if (limit === undefined) return { pace: 'niced', paceReason: 'no CPU quota is known' };
   return rung === 'exec'

@@ -88,8 +88,10 @@ describe('findDumpPlace', () => {
     };
 
     const place = await findDumpPlace({ ...request, neededWithHolesBytes: MiB });
-    await place.close();
+    const roomy = await findDumpPlace({ ...request, neededBytes: MiB });
+    for (const one of [place, roomy]) await one.close();
 
+    expect([place.windowed, roomy.windowed]).toEqual([true, false]);
     expect(readdirSync(join(root, 'tmp'))).toEqual([]);
     await expect(
       findDumpPlace({ ...request, neededWithHolesBytes: 2 ** 51 }),

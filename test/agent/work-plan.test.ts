@@ -5,7 +5,7 @@ import { growthBytes, planWork, sizesOf } from '../../lib/agent/work-plan.ts';
 const MiB = 1024 * 1024;
 const order = {
   ...{ blockBytes: 2 * MiB, partBytes: 8 * MiB },
-  ...{ partCount: 100, expectedBytes: 300 * MiB },
+  ...{ partCount: 100, expectedBytes: 300 * MiB, segmented: false },
 };
 
 /** A container as it sees itself, of so many CPUs and so much memory. */
@@ -41,11 +41,20 @@ describe('the pace', () => {
       paceReason: expect.stringContaining('0.25 CPUs'),
     });
   });
+
+  it('is never held back from segments, which are gone with their merge', () => {
+    const segmented = { ...order, segmented: true };
+    const jvm = container(1);
+
+    expect(
+      planWork({ rung: 'ephemeralContainer', order: segmented, own: free, jvm }),
+    ).toMatchObject({ pace: 'niced', paceReason: expect.stringContaining('segments cannot wait') });
+  });
 });
 
 describe('the shape', () => {
   const small = sizesOf('small', order);
-  const leastBytes = growthBytes(small) + 8 * MiB;
+  const leastBytes = growthBytes(small, order) + 8 * MiB;
 
   function plan(headroomBytes: number, ownUsedBytes = 0) {
     return planWork({
@@ -61,7 +70,7 @@ describe('the shape', () => {
   });
 
   it('is small where the ordered one would not fit, and says the numbers', () => {
-    const ordered = growthBytes(sizesOf('ordered', order)) + 8 * MiB;
+    const ordered = growthBytes(sizesOf('ordered', order), order) + 8 * MiB;
 
     expect(plan(ordered)).toMatchObject({ shape: 'ordered' });
     expect(plan(ordered - 1)).toMatchObject({
@@ -69,7 +78,7 @@ describe('the shape', () => {
       shapeReason: `${ordered - 1} bytes of headroom for ${leastBytes}; the ticket's sizes do not fit`,
     });
     expect(plan(leastBytes, 30 * MiB)).toMatchObject({ shape: 'small' });
-    expect(leastBytes).toBeLessThanOrEqual(40 * MiB);
+    expect(leastBytes).toBeLessThanOrEqual(32 * MiB);
   });
 
   it('is none where not even the small one fits: the agent must not be why the pod is OOM-killed', () => {

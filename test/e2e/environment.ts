@@ -119,6 +119,16 @@ export class Environment {
     });
   }
 
+  /** Memory that the container counts, by its own view of cgroup v1 or v2; whole MiB, rounded up. */
+  async usedMebibytes(podName: string): Promise<number> {
+    const files = '/sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/memory.current';
+    const bytes = await this.kubectl.run([
+      ...['exec', podName, '-n', this.namespace, '-c', 'app', '--'],
+      ...['sh', '-c', `cat ${files} 2>/dev/null || true`],
+    ]);
+    return Math.ceil(Number(bytes.trim()) / 1024 / 1024);
+  }
+
   async events(podName: string): Promise<PodEvent[]> {
     const list = await this.kubectl.json<{ items: PodEvent[] }>([
       ...['get', 'events', '-n', this.namespace],

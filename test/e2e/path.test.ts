@@ -112,6 +112,42 @@ describe('with nothing on the nodes', () => {
     240_000,
   );
 
+  it('is never why a pod 40 MiB under its memory limit is OOM-killed: it takes less, or refuses with the numbers', async () => {
+    const options = {
+      image: javaImage(17),
+      heapMebibytes: 96,
+      env: { MARKER: 'marker of narrow', FILL_MIB: '50' },
+      jvmOptions: ['-XX:+AlwaysPreTouch', '-XX:+UseSerialGC'],
+    };
+    await deploy({ ...options, name: 'roomy' });
+    const [roomy] = await environment.readyPods('roomy', 1);
+    const usedMebibytes = await environment.usedMebibytes(roomy!.metadata.name);
+    const limitMebibytes = usedMebibytes + 40;
+    await deploy({ ...options, name: 'narrow', limitMebibytes });
+    const [pod] = await environment.readyPods('narrow', 1);
+
+    await environment.invoke('capture', {
+      namespace: environment.namespace,
+      pod: pod!.metadata.name,
+    });
+    const entry = await environment.entryOf('narrow', 90);
+
+    const refusal = entry.faults.find(({ code }) => code === 'NotEnoughMemory');
+    process.stderr.write(
+      `e2e: a pod of ${limitMebibytes} MiB: ${entry.state}, ${refusal?.message ?? JSON.stringify(entry.how.work)}\n`,
+    );
+    expect(entry.how.rung).toBe('ephemeralContainer');
+    if (refusal === undefined) {
+      await expectWholeDump(entry, 'marker of narrow');
+    } else {
+      expect(refusal.message).toMatch(/needs \d+ bytes of memory at least, and \d+ are left/);
+      await expectEvidence(entry);
+    }
+    const [after] = await environment.pods('narrow');
+    expect(after!.metadata.uid).toBe(pod!.metadata.uid);
+    expect(after!.status.containerStatuses).toMatchObject([{ restartCount: 0, ready: true }]);
+  }, 240_000);
+
   it('dumps nothing for a pod that was replaced before the signal arrived, and says why', async () => {
     const name = 'ledger';
     await deploy({ name, kind: 'StatefulSet', image: javaImage(17), gracePeriodSeconds: 1 });

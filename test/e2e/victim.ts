@@ -10,6 +10,8 @@ export interface VictimOptions {
   annotations?: Record<string, string>;
   env?: Record<string, string>;
   heapMebibytes?: number;
+  /** In place of twice the heap and 256. */
+  limitMebibytes?: number;
   jvmOptions?: readonly string[];
   probe?: { periodSeconds: number; failureThreshold: number };
   preStopSleepSeconds?: number;
@@ -20,6 +22,7 @@ export interface VictimOptions {
 export function victim(options: VictimOptions): unknown {
   const labels = { app: options.name };
   const heap = options.heapMebibytes ?? 128;
+  const limit = options.limitMebibytes ?? heap * 2 + 256;
   const kind = options.kind ?? 'Deployment';
   return {
     apiVersion: 'apps/v1',
@@ -72,8 +75,8 @@ export function victim(options: VictimOptions): unknown {
                 ? {}
                 : { lifecycle: { preStop: { sleep: { seconds: options.preStopSleepSeconds } } } }),
               resources: {
-                requests: { cpu: '50m', memory: `${heap + 64}Mi` },
-                limits: { memory: `${heap * 2 + 256}Mi` },
+                requests: { cpu: '50m', memory: `${Math.min(heap + 64, limit)}Mi` },
+                limits: { memory: `${limit}Mi` },
               },
               securityContext: {
                 allowPrivilegeEscalation: false,
