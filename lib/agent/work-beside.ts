@@ -52,7 +52,8 @@ function viewsOf(procRoot: string, jvm: ProcessFacts, rung: Rung): readonly stri
   return rung === 'nodeAgent' ? [join(procRoot, '1/root'), container] : [container];
 }
 
-async function readCgroupOf(
+/** The cgroup of a process as the first of these roots shows it that shows any. */
+export async function readCgroupOf(
   procRoot: string,
   pid: string,
   ...views: readonly string[]

@@ -27,6 +27,7 @@ async function memoryOf(
 }
 
 const v2 = {
+  'cgroup.procs': '10\n',
   'memory.current': '1000\n',
   'memory.max': '4000\n',
   'memory.stat': 'anon 600\nfile 400\ninactive_file 300\n',
@@ -53,6 +54,7 @@ describe('readContainerMemory', () => {
   it('reads cgroup v1, whose largest number means no limit', async () => {
     const of = await memoryOf('4:cpu,memory:/box\n0::/\n', {
       'sys/fs/cgroup/memory/box': {
+        tasks: '10\n',
         'memory.usage_in_bytes': '5000\n',
         'memory.limit_in_bytes': '9223372036854771712\n',
         'memory.stat': 'inactive_file 1\ntotal_inactive_file 1000\n',
