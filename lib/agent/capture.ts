@@ -157,6 +157,7 @@ async function captureLeftover(capture: Capture): Promise<HeapDumpOutcome | unde
   try {
     const collected = await collectLeftover({
       ...capture,
+      settleSizes: async (jvm, order) => (await settleWork(capture, jvm, order)).sizes,
       onTime: (step) => {
         manifest.times[step] = new Date().toISOString();
       },

@@ -14,13 +14,17 @@ import {
 } from './heap-dump.ts';
 import { changedFile, removeFiles, segmentsOf } from './leftover-files.ts';
 import type { ProcessFacts } from './process-facts.ts';
-import { sizesOf } from './work-plan.ts';
 
 export interface LeftoverOptions extends Pick<
   HeapDumpOptions,
   'ticket' | 'procRoot' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
 > {
   readonly manifest: Manifest;
+  /** Asked once something was found: how large the agent may grow beside that JVM. @throws NotEnoughMemory. */
+  readonly settleSizes: (
+    jvm: ProcessFacts,
+    order: NonNullable<Ticket['heapDump']>,
+  ) => Promise<HeapDumpOptions['sizes']>;
 }
 
 /** A leftover whose every byte is stored. */
@@ -73,7 +77,10 @@ export async function collectLeftover(options: LeftoverOptions): Promise<Collect
     });
     const faults = faultsOf(found, expected);
     if (newest === undefined) return { faults };
-    return await store(options, jvm, heapDump, newest, faults);
+    return await store(options, jvm, heapDump, newest, faults).catch(async (error: unknown) => {
+      await newest.directory.close();
+      throw error;
+    });
   } finally {
     const open = new Set(others.map(({ directory }) => directory));
     if (newest) open.delete(newest.directory);
@@ -135,7 +142,8 @@ async function store(
   log.info('leftover found', { path, bytes, modifiedTime });
   const file = { path: path.slice(0, 1_024), modifiedTime, bytes };
   const { length: segmentCount } = segments.found;
-  const sent = await send({ ...options, order }, jvm, leftover, segmentCount);
+  const sizes = await options.settleSizes(jvm, order);
+  const sent = await send({ ...options, order, sizes }, jvm, leftover, segmentCount);
   const { outcome, whole } = sent;
   const complete = sent.complete && !segments.gap;
   if (outcome.fault) {
@@ -172,14 +180,13 @@ interface Sent {
 
 /** The file is read as a dump whose JVM is gone: base and segments to their ends. */
 async function send(
-  options: LeftoverOptions & { order: NonNullable<Ticket['heapDump']> },
+  options: LeftoverOptions & Pick<HeapDumpOptions, 'order' | 'sizes'>,
   jvm: ProcessFacts,
   { directory, fileName }: Leftover,
   segmentCount: number,
 ): Promise<Sent> {
   const { order, progress, stop, onTime } = options;
-  const sizes = sizesOf('ordered', { ...order, partCount: order.partUrls.length });
-  const upload = createUpload({ ...options, sizes }, segmentCount, () => report());
+  const upload = createUpload(options, segmentCount, () => report());
   const report = (): void =>
     progress.update({
       step: 'heapDump',

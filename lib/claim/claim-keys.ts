@@ -50,15 +50,29 @@ export function captureItemKey(captureId: string): string {
   return `capture#${keyPart(captureId)}`;
 }
 
+/** A dump of a JVM that dies must not wait for a file that lies there: leftovers have slots of their own. */
+export type SlotUse = 'dump' | 'leftover';
+
 /** Partition keys of a node's slots, `count` of them. */
-export function nodeSlotKeys(clusterName: string, nodeName: string, count: number): string[] {
-  return slotKeys(`slot#node#${keyPart(clusterName)}/${keyPart(nodeName)}`, count);
+export function nodeSlotKeys(
+  clusterName: string,
+  nodeName: string,
+  count: number,
+  use: SlotUse = 'dump',
+): string[] {
+  return slotKeys(`${slotPrefix[use]}#node#${keyPart(clusterName)}/${keyPart(nodeName)}`, count);
 }
 
 /** Partition keys of a cluster's slots, `count` of them. */
-export function clusterSlotKeys(clusterName: string, count: number): string[] {
-  return slotKeys(`slot#cluster#${keyPart(clusterName)}`, count);
+export function clusterSlotKeys(
+  clusterName: string,
+  count: number,
+  use: SlotUse = 'dump',
+): string[] {
+  return slotKeys(`${slotPrefix[use]}#cluster#${keyPart(clusterName)}`, count);
 }
+
+const slotPrefix: Readonly<Record<SlotUse, string>> = { dump: 'slot', leftover: 'slot#leftover' };
 
 function slotKeys(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}/${index}`);

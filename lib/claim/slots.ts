@@ -15,14 +15,15 @@ export interface SlotNeed {
 export function slotNeeds(request: ClaimRequest): readonly [SlotNeed, SlotNeed] {
   const { clusterName, nodeName, captureId, policy } = request;
   const { nodeSlotCount, clusterSlotCount } = policy.limits;
+  const use = request.termination === undefined ? 'dump' : 'leftover';
   return [
     {
       refusal: 'NodeBusy',
-      candidateKeys: spreadBy(captureId, nodeSlotKeys(clusterName, nodeName, nodeSlotCount)),
+      candidateKeys: spreadBy(captureId, nodeSlotKeys(clusterName, nodeName, nodeSlotCount, use)),
     },
     {
       refusal: 'ClusterBusy',
-      candidateKeys: spreadBy(captureId, clusterSlotKeys(clusterName, clusterSlotCount)),
+      candidateKeys: spreadBy(captureId, clusterSlotKeys(clusterName, clusterSlotCount, use)),
     },
   ];
 }

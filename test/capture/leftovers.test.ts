@@ -123,19 +123,28 @@ describe('what an ended life left', () => {
     });
   });
 
-  it('waits for no cooldown and no lock of the workload, and leaves them alone', async () => {
-    await ended();
-    await seal();
-    world.cluster.pod = podFacts();
-
+  it('neither waits for a live dump of the workload, its cooldown or its slots, nor the other way round', async () => {
     const live = await startCapture(world.captureDeps(), signal());
-    world.cluster.pod = nextLife();
-    const other = ended({ containerID: 'containerd://c0' });
+    const during = await ended();
+    await seal();
+    world.cluster.pod = podFacts({ podName: 'other-1', workload: { kind: 'Job', name: 'other' } });
+    const another = { podName: 'other-1', containerID: 'containerd://c1' };
 
-    expect(live).toMatchObject({ decision: 'dump', reason: 'Started' });
-    // The node's only slot is taken by the live dump: what was left can wait.
-    await expect(other).rejects.toMatchObject({ code: 'LeftoversWait', retryable: true });
+    expect([live.reason, during.reason]).toEqual(['Started', 'Started']);
     expect(await world.lockHolder()).toBe(live.captureId);
+    await expect(startCapture(world.captureDeps(), signal(another))).resolves.toMatchObject({
+      reason: 'NodeBusy',
+    });
+  });
+
+  it('waits for the node’s slot when another pod’s leftovers are being collected there', async () => {
+    await ended();
+    world.cluster.pod = { ...nextLife(), podName: 'cart-2', podUid: 'uid-2' };
+
+    await expect(ended({ podName: 'cart-2', podUid: 'uid-2' })).rejects.toMatchObject({
+      code: 'LeftoversWait',
+      retryable: true,
+    });
   });
 
   it('waits while what the life before left is still being collected', async () => {
@@ -147,8 +156,6 @@ describe('what an ended life left', () => {
   });
 
   it('names the capture that may still be at work on its file', async () => {
-    const pod = nextLife();
-    world.cluster.pod = { ...pod, annotations: { 'heapcatch.dev/node-slots': '2' } };
     const live = await startCapture(world.captureDeps(), signal());
 
     await ended();

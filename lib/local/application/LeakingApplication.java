@@ -16,7 +16,8 @@ import java.util.concurrent.Executors;
  *
  * <p>Environment: LISTEN_ADDRESS (0.0.0.0), LISTEN_PORT (8080), MARKER (text of the marker object),
  * FILL_MIB (kept from the start, 0), LEAK_MIB_PER_SECOND (0: leaks nothing until asked to).
- * Requests: /healthz, /leak?MIB_PER_SECOND, /fail (unhealthy from now on), /used.
+ * Requests: /healthz, /leak?MIB_PER_SECOND, /fail (unhealthy from now on), /used, /exhaust (meets an OutOfMemoryError),
+ * /files?DIRECTORY (names in it).
  */
 public final class LeakingApplication {
     /** What a dump of this application must contain: found by class name and by text. */
@@ -76,6 +77,13 @@ public final class LeakingApplication {
         server.createContext("/leak", exchange -> {
             leakMebibytesPerSecond = Integer.parseInt(exchange.getRequestURI().getQuery());
             answer(exchange, 200, "leaking\n");
+        });
+        server.createContext("/exhaust", exchange -> {
+            while (true) sessions.add(1);
+        });
+        server.createContext("/files", exchange -> {
+            String[] names = new java.io.File(exchange.getRequestURI().getQuery()).list();
+            answer(exchange, 200, String.join("\n", names) + "\n");
         });
         server.start();
         System.out.println("listening");
