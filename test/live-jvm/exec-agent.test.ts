@@ -16,9 +16,10 @@ import { join } from 'node:path';
 import { buildExecAgent, findBuildJdk } from '../../infra/exec-agent/build.ts';
 import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
 import { manifestSchema, progressSchema, type Manifest } from '../../lib/capture/manifest.ts';
+import { partBytesAt } from '../../lib/capture/part-layout.ts';
 import type { ObjectStore } from '../../lib/capture/ports.ts';
 import { settleDump } from '../../lib/capture/settle-dump.ts';
-import { ticketSchema, type Ticket } from '../../lib/capture/ticket.ts';
+import { minPartBytes, ticketSchema, type Ticket } from '../../lib/capture/ticket.ts';
 import { artifacts } from '../../lib/policy/policy.ts';
 import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
 import { objectKeys } from '../../lib/dump-index/object-keys.ts';
@@ -214,6 +215,27 @@ describe('the exec agent', () => {
     expect(open.every(({ remainingBytes }) => remainingBytes > 0)).toBe(true);
     expect(await settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
     expect(walkStored(await storedDump())).toMatchObject({ ended: true, found: true });
+  });
+
+  it('sends larger parts where the ticket has few URLs for what is expected', async () => {
+    await lab.startJvm(oldest, 'RandomHeap', { args: ['28', '1', marker] });
+    const expectedBytes = 64 * 1024 * 1024;
+    const url = await orderTicket((ticket) => {
+      const { partUrls } = ticket.heapDump!;
+      return withDump(ticket, { expectedBytes, partUrls: partUrls.slice(0, 8) });
+    });
+
+    expect((await startExecAgent(oldest, url).ended).code).toBe(0);
+
+    const manifest = await storedManifest();
+    const sizes = dumpOf(manifest).parts.map(({ bytes }) => bytes);
+    const layout = { partCount: 8, firstBytes: minPartBytes, expectedBytes: expectedBytes * 1.1 };
+    expect(sizes.length).toBeGreaterThan(2);
+    for (const [index, bytes] of sizes.slice(0, -1).entries()) {
+      expect(bytes).toBeGreaterThanOrEqual(partBytesAt(index, layout));
+      expect(bytes).toBeLessThan(partBytesAt(index, layout) * 1.5);
+    }
+    expect(await settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
   });
 
   it('speaks through jcmd where the JRE cannot open unix sockets', async () => {

@@ -184,10 +184,11 @@ final class HeapDump {
    */
   private boolean cutParts() throws Fault, IOException, InterruptedException {
     long boundary = chain.contentEnd();
-    if (boundary - partStart >= order.partBytes) return cut(boundary, 0);
-    if (chain.bytes - partStart < order.partBytes || chain.insideHead()) return true;
+    long partBytes = parts.targetBytes();
+    if (boundary - partStart >= partBytes) return cut(boundary, 0);
+    if (chain.bytes - partStart < partBytes || chain.insideHead()) return true;
     long recordBytes = chain.bytes - chain.boundary + chain.remainingBytes;
-    if (chain.ended() || recordBytes < order.partBytes) return true;
+    if (chain.ended() || recordBytes < partBytes) return true;
     if (boundary - partStart >= Parts.minPartBytes) return cut(boundary, 0);
     return cut(chain.bytes, chain.remainingBytes);
   }

@@ -32,6 +32,7 @@ final class Parts {
   private final Progress progress;
   private final long deadline;
   private final FileChannel file;
+  private final PartLayout layout;
   private final MessageDigest sha256 = Http.digest("SHA-256");
   private final Map<Integer, Map<String, Object>> stored = new TreeMap<>();
   private final Semaphore free = new Semaphore(concurrentPuts);
@@ -45,9 +46,15 @@ final class Parts {
 
   Parts(Ticket.HeapDump order, FileChannel file, Progress progress, long deadline) {
     this.order = order;
+    this.layout = new PartLayout(order);
     this.file = file;
     this.progress = progress;
     this.deadline = deadline;
+  }
+
+  /** Size at which the next part is sent. */
+  long targetBytes() {
+    return layout.bytesAt(nextPartNumber);
   }
 
   /** The last URL is for the part that ends the dump. */
