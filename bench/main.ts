@@ -2,8 +2,10 @@ import { benchDurable } from './durable.ts';
 import { benchAgentMemory, benchRest } from './memory.ts';
 import { benchPath } from './path.ts';
 import { benchPause } from './pause.ts';
+import { benchPauseLimited } from './pause-limited.ts';
 import type { Metric } from './report.ts';
 import { benchSalvage } from './salvage.ts';
+import { benchSavedRate } from './saved-rate/saved-rate.ts';
 import { benchUploadCpu } from './upload-cpu.ts';
 
 /** Benchmarks by name. Each prints one JSON line a metric and nothing else on stdout. */
@@ -11,10 +13,12 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   path: benchPath,
   durable: benchDurable,
   pause: benchPause,
+  'pause-limited': benchPauseLimited,
   salvage: benchSalvage,
   'agent-memory': benchAgentMemory,
   rest: benchRest,
   'upload-cpu': benchUploadCpu,
+  'saved-rate': benchSavedRate,
 };
 
 const name = process.argv[2] ?? '';

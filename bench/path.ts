@@ -7,14 +7,14 @@ import type { IndexEntry } from '../lib/dump-index/index-entry.ts';
 import { type Environment, javaImage, startEnvironment } from '../test/e2e/environment.ts';
 import { heapDumpPauses } from '../test/e2e/pauses.ts';
 import { eventually, run } from '../test/e2e/shell.ts';
-import { victim } from '../test/e2e/victim.ts';
+import { victim, type VictimOptions } from '../test/e2e/victim.ts';
 import { metricOf, type Metric } from './report.ts';
 
 const repeats = 5;
 /** Live heap: the local S3 keeps objects in memory, so that larger ones would measure the stand-in. */
 const fillMebibytes = 200;
 
-interface Times {
+export interface Times {
   /** From the signal to the start of the pause in which the JVM writes the dump. */
   firstByteSeconds: number;
   /** From the signal until S3 has acknowledged everything. */
@@ -53,10 +53,19 @@ export async function benchPath(): Promise<readonly Metric[]> {
   }
 }
 
-type Way = (environment: Environment, name: string, podName: string) => Promise<[number, number]>;
+export type Way = (
+  environment: Environment,
+  name: string,
+  podName: string,
+) => Promise<[number, number]>;
 
 /** Runs one way on a fresh pod; the way answers when it was asked and when all was durable, epoch milliseconds. */
-async function withPod(environment: Environment, name: string, way: Way): Promise<Times> {
+export async function withPod(
+  environment: Environment,
+  name: string,
+  way: Way,
+  more: Partial<VictimOptions> = {},
+): Promise<Times> {
   const { kubectl, namespace } = environment;
   await kubectl.apply(
     victim({
@@ -66,6 +75,7 @@ async function withPod(environment: Environment, name: string, way: Way): Promis
       heapMebibytes: 320,
       env: { FILL_MIB: String(fillMebibytes) },
       jvmOptions: ['-Xlog:safepoint:stdout:utctime'],
+      ...more,
     }),
   );
   try {
@@ -92,7 +102,7 @@ async function withPod(environment: Environment, name: string, way: Way): Promis
 }
 
 /** Ours: from the invocation of the capture function to the manifest's durable time. */
-async function capture(
+export async function capture(
   environment: Environment,
   name: string,
   podName: string,
@@ -107,7 +117,7 @@ async function capture(
 }
 
 /** Theirs: jcmd in the pod, gzip in the pod, the stream through exec to a file, one PUT of it. */
-async function byHand(
+export async function byHand(
   environment: Environment,
   name: string,
   podName: string,

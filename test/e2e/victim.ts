@@ -10,12 +10,21 @@ export interface VictimOptions {
   annotations?: Record<string, string>;
   env?: Record<string, string>;
   heapMebibytes?: number;
-  /** In place of twice the heap and 256. */
+  /** Memory; twice the heap and 256 MiB unless given. */
   limitMebibytes?: number;
   jvmOptions?: readonly string[];
   probe?: { periodSeconds: number; failureThreshold: number };
   preStopSleepSeconds?: number;
   gracePeriodSeconds?: number;
+  /** Of the container, e.g. `1`; none unless given. */
+  cpuLimit?: string;
+  ephemeralStorageLimitMebibytes?: number;
+  /** sizeLimit of the volume at /tmp. */
+  tmpLimitMebibytes?: number;
+  /** A shell script as the preStop hook, in place of a sleep. */
+  preStopScript?: string;
+  /** A folder of the node, mounted at /dumps. The restricted standard does not allow it. */
+  nodeFolder?: string;
 }
 
 /** A workload of leaking JVMs under the restricted Pod Security Standard: non-root, read-only root, /tmp on a volume. */
@@ -71,24 +80,57 @@ export function victim(options: VictimOptions): unknown {
                 failureThreshold: options.probe?.failureThreshold ?? 3,
                 timeoutSeconds: 2,
               },
-              ...(options.preStopSleepSeconds === undefined
-                ? {}
-                : { lifecycle: { preStop: { sleep: { seconds: options.preStopSleepSeconds } } } }),
+              ...lifecycleOf(options),
               resources: {
                 requests: { cpu: '50m', memory: `${Math.min(heap + 64, limit)}Mi` },
-                limits: { memory: `${limit}Mi` },
+                limits: limitsOf(options, limit),
               },
               securityContext: {
                 allowPrivilegeEscalation: false,
                 readOnlyRootFilesystem: true,
                 capabilities: { drop: ['ALL'] },
               },
-              volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }],
+              volumeMounts: [
+                { name: 'tmp', mountPath: '/tmp' },
+                ...(options.nodeFolder === undefined
+                  ? []
+                  : [{ name: 'dumps', mountPath: '/dumps' }]),
+              ],
             },
           ],
-          volumes: [{ name: 'tmp', emptyDir: {} }],
+          volumes: [
+            {
+              name: 'tmp',
+              emptyDir:
+                options.tmpLimitMebibytes === undefined
+                  ? {}
+                  : { sizeLimit: `${options.tmpLimitMebibytes}Mi` },
+            },
+            ...(options.nodeFolder === undefined
+              ? []
+              : [{ name: 'dumps', hostPath: { path: options.nodeFolder, type: 'Directory' } }]),
+          ],
         },
       },
     },
+  };
+}
+
+function lifecycleOf({ preStopScript, preStopSleepSeconds }: VictimOptions): object {
+  if (preStopScript !== undefined) {
+    return { lifecycle: { preStop: { exec: { command: ['/bin/sh', '-c', preStopScript] } } } };
+  }
+  if (preStopSleepSeconds === undefined) return {};
+  return { lifecycle: { preStop: { sleep: { seconds: preStopSleepSeconds } } } };
+}
+
+function limitsOf(options: VictimOptions, memoryMebibytes: number): Record<string, string> {
+  const { cpuLimit, ephemeralStorageLimitMebibytes } = options;
+  return {
+    memory: `${memoryMebibytes}Mi`,
+    ...(cpuLimit === undefined ? {} : { cpu: cpuLimit }),
+    ...(ephemeralStorageLimitMebibytes === undefined
+      ? {}
+      : { 'ephemeral-storage': `${ephemeralStorageLimitMebibytes}Mi` }),
   };
 }

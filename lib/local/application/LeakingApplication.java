@@ -4,8 +4,13 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryUsage;
 import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.Executors;
@@ -16,8 +21,9 @@ import java.util.concurrent.Executors;
  *
  * <p>Environment: LISTEN_ADDRESS (0.0.0.0), LISTEN_PORT (8080), MARKER (text of the marker object),
  * FILL_MIB (kept from the start, 0), LEAK_MIB_PER_SECOND (0: leaks nothing until asked to).
- * Requests: /healthz, /leak?MIB_PER_SECOND, /fail (unhealthy from now on), /used, /exhaust (meets an OutOfMemoryError),
- * /files?DIRECTORY (names in it).
+ * Requests: /healthz, /leak?MIB_PER_SECOND, /fail (unhealthy from now on), /used; and ways to die: /storm (live data up to
+ * 92 % and garbage from then on, so that full GCs follow each other), /exhaust (OutOfMemoryError), /direct (direct buffers
+ * without end), /fill?MIB (a file of that size in /tmp). /files?DIRECTORY names what lies in it.
  */
 public final class LeakingApplication {
     /** What a dump of this application must contain: found by class name and by text. */
@@ -78,12 +84,23 @@ public final class LeakingApplication {
             leakMebibytesPerSecond = Integer.parseInt(exchange.getRequestURI().getQuery());
             answer(exchange, 200, "leaking\n");
         });
-        server.createContext("/exhaust", exchange -> {
-            while (true) sessions.add(1);
-        });
         server.createContext("/files", exchange -> {
             String[] names = new java.io.File(exchange.getRequestURI().getQuery()).list();
             answer(exchange, 200, String.join("\n", names) + "\n");
+        });
+        for (Map.Entry<String, Runnable> way : waysToDie().entrySet()) {
+            server.createContext(way.getKey(), exchange -> {
+                answer(exchange, 200, "begun\n");
+                new Thread(way.getValue(), way.getKey()).start();
+            });
+        }
+        server.createContext("/fill", exchange -> {
+            int mebibytes = Integer.parseInt(exchange.getRequestURI().getQuery());
+            Path file = Path.of("/tmp/filled");
+            for (int i = 0; i < mebibytes; i++) {
+                Files.write(file, new byte[1 << 20], java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.APPEND);
+            }
+            answer(exchange, 200, "filled\n");
         });
         server.start();
         System.out.println("listening");
@@ -92,6 +109,28 @@ public final class LeakingApplication {
             // It stops short of an OutOfMemoryError: what kills it is its probe.
             if (leakMebibytesPerSecond > 0 && healthy()) sessions.add(Math.max(1, leakMebibytesPerSecond / 4));
         }
+    }
+
+    static volatile Object garbage;
+
+    static Map<String, Runnable> waysToDie() {
+        return Map.of(
+            "/storm", () -> {
+                while (share() < 0.92) sessions.add(1);
+                while (true) garbage = new byte[256 * 1024];
+            },
+            "/exhaust", () -> {
+                while (true) sessions.add(1);
+            },
+            "/direct", () -> {
+                List<ByteBuffer> buffers = new ArrayList<>();
+                while (true) {
+                    ByteBuffer buffer = ByteBuffer.allocateDirect(4 << 20);
+                    // Only touched pages count to the container.
+                    for (int at = 0; at < buffer.capacity(); at += 4096) buffer.put(at, (byte) 1);
+                    buffers.add(buffer);
+                }
+            });
     }
 
     static boolean healthy() {

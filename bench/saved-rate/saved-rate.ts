@@ -1,0 +1,108 @@
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildImage, buildJavaRoot, buildBase } from '../../test/e2e/cluster.ts';
+import { type Environment, startEnvironment } from '../../test/e2e/environment.ts';
+import { run } from '../../test/e2e/shell.ts';
+import { metricOf, type Metric } from '../report.ts';
+import { benchJdks, say, setting, wholeNumber } from '../settings.ts';
+import type { Verdict } from './judge.ts';
+import { runWorkload, type Saver, type Stage } from './runner.ts';
+import { waysNamed, type Way } from './ways.ts';
+
+const metricNames: Readonly<Record<Saver, string>> = {
+  heapcatch: 'saved-rate',
+  prestop: 'saved-rate-prestop',
+  'oome-flag': 'saved-rate-oome-flag',
+};
+
+/**
+ * On the real cluster, for each way to die: the share of HEAPCATCH_BENCH_PODS (20) pods, HEAPCATCH_BENCH_BATCH (4) at
+ * once, whose dump is complete, parseable, with the application's marker, and indexed within 60 s of the kill; and the
+ * same for the usual preStop script and for HeapDumpOnOutOfMemoryError. HEAPCATCH_BENCH_WAYS names some ways; all unless told.
+ */
+export async function benchSavedRate(): Promise<readonly Metric[]> {
+  const podCount = wholeNumber('HEAPCATCH_BENCH_PODS', 20, 1, 1_000);
+  const batch = wholeNumber('HEAPCATCH_BENCH_BATCH', 4, 1, 20);
+  const chosen = waysNamed(setting('HEAPCATCH_BENCH_WAYS', ''));
+  const environment = await startEnvironment({ jdks: [17] });
+  const nodeFolder = mkdtempSync(join(tmpdir(), 'heapcatch-saved-rate-'));
+  chmodSync(nodeFolder, 0o755);
+  const baselineNamespace = `${environment.namespace}-baseline`;
+  try {
+    await environment.kubectl.run(['create', 'namespace', baselineNamespace]);
+    await environment.installNodeAgent();
+    const distrolessImage = await buildDistroless(nodeFolder);
+    const stage: Stage = { environment, baselineNamespace, nodeFolder, distrolessImage };
+    const metrics: Metric[] = [];
+    for (const way of chosen) {
+      for (const saver of ['heapcatch', 'prestop', 'oome-flag'] as const) {
+        metrics.push(await measure(stage, way, saver, { podCount, batch }));
+      }
+    }
+    return metrics;
+  } finally {
+    await removeNamespace(environment, baselineNamespace);
+    await environment.close();
+    rmSync(nodeFolder, { recursive: true, force: true });
+  }
+}
+
+async function measure(
+  stage: Stage,
+  way: Way,
+  saver: Saver,
+  size: { podCount: number; batch: number },
+): Promise<Metric> {
+  const verdicts: Verdict[] = [];
+  const batchSize = way.alone === true ? 1 : size.batch;
+  const perWorkload = way.victim?.replicas ?? 1;
+  for (let number = 0; verdicts.length < size.podCount;) {
+    const missing = Math.ceil((size.podCount - verdicts.length) / perWorkload);
+    const count = Math.max(1, Math.min(missing, Math.floor(batchSize / perWorkload)));
+    const batch = Array.from({ length: count }, (_, index) =>
+      runWorkload(stage, way, saver, number + index),
+    );
+    number += count;
+    const outcomes = (await Promise.all(batch)).flat();
+    say(JSON.stringify({ way: way.name, saver, outcomes }));
+    verdicts.push(...outcomes);
+  }
+  const ours = verdicts.filter((verdict) => verdict === 'saved').length;
+  const name = `${metricNames[saver]}/${way.name}`;
+  return { ...metricOf(name, [{ ours, reference: verdicts.length }]), repeats: verdicts.length };
+}
+
+/** A JRE and its libraries: no shell, no jcmd, nothing else to run. */
+async function buildDistroless(folder: string): Promise<string> {
+  const [jdk] = benchJdks([17]);
+  if (jdk === undefined) throw new Error('saved-rate needs JDK 17');
+  const base = await buildBase(join(folder, 'image-base'));
+  const classes = join(folder, 'image-classes');
+  const source = join(import.meta.dirname, '../../lib/local/application/LeakingApplication.java');
+  await run(join(jdk.home, 'bin/javac'), ['-d', classes, source]);
+  const root = await buildJavaRoot({
+    base,
+    folder: join(folder, 'image'),
+    jdkHome: jdk.home,
+    classes,
+  });
+  for (const bin of ['bin', 'sbin', 'usr/bin', 'usr/sbin']) {
+    rmSync(join(root, bin), { recursive: true, force: true });
+  }
+  const programs = join(root, 'opt/java/bin');
+  for (const name of readdirSync(programs)) if (name !== 'java') rmSync(join(programs, name));
+  const image = await buildImage('heapcatch-bench-distroless:17', root);
+  for (const part of ['image-base', 'image-classes', 'image']) {
+    rmSync(join(folder, part), { recursive: true, force: true });
+  }
+  return image;
+}
+
+async function removeNamespace(environment: Environment, name: string): Promise<void> {
+  await environment.kubectl
+    .run(['delete', 'namespace', name, '--ignore-not-found', '--timeout=120s'], {
+      timeoutSeconds: 130,
+    })
+    .catch((error: unknown) => say(String(error)));
+}
