@@ -8,6 +8,7 @@ import { ReplyWatch, RestTimer, type RestOptions } from './rest-timer.ts';
 import { SegmentFiles } from './segment-files.ts';
 
 const pollMilliseconds = 10;
+const pageBytes = 4_096;
 /** How long a JVM whose answer broke off may take to be gone. */
 const goneWaitMilliseconds = 2_000;
 
@@ -19,6 +20,11 @@ export interface FollowOptions extends RestOptions {
   /** Settles when the JVM has answered the dump command, or the connection broke. */
   readonly reply: Promise<AttachReply>;
   readonly onBytes: (bytes: number) => void;
+  /**
+   * Takes the name of a JVM's only segment away as soon as it is open: its merge then fails at once, and with it the
+   * second stall. Until the agent has stored it, the dump exists in the agent's open file alone.
+   */
+  readonly skipMerge?: boolean;
 }
 
 /** How the following ended. */
@@ -37,7 +43,9 @@ export interface FollowEnd {
  */
 export async function followDump(options: FollowOptions): Promise<FollowEnd> {
   const watch = new ReplyWatch(options.reply);
-  const segments = new SegmentFiles(options.directory, options.fileName);
+  // Of several segments, one that was never seen could not be told from none.
+  const removeName = options.skipMerge === true && options.streams.segmentCount === 1;
+  const segments = new SegmentFiles(options.directory, options.fileName, { removeName });
   let base: FileHandle | undefined;
   try {
     const opened = await openBase(options, watch);
@@ -94,6 +102,7 @@ class Following {
   readonly #segments: SegmentFiles;
   readonly #followed: { stream: DumpStream; position: number }[] = [];
   readonly #running: Promise<void>[] = [];
+  #basePosition = 0;
   /** No segment gets any more bytes. */
   #segmentsFinal = false;
   #stopped = false;
@@ -114,6 +123,7 @@ class Following {
       if (end === 'ended' && stream.ended) return { whole: true };
       await this.#segments.stop();
       await this.#finishSegments();
+      if (end === 'ended' && this.#isWholeWithoutMerge(stream)) return { whole: true };
       const fault = end === 'ended' ? await notWhole(this.#options, this.#watch) : end;
       return { whole: false, fault };
     } finally {
@@ -137,6 +147,21 @@ class Following {
         await stream.flush();
       },
     });
+  }
+
+  /**
+   * Of a JVM that could not merge its only segment: it writes the base's last buffer when the segment was written
+   * without an error, and only then. A write that is cut, by a full disk or a kill, ends at a multiple of a page.
+   */
+  #isWholeWithoutMerge(stream: DumpStream): boolean {
+    return (
+      this.#segments.nameRemoved &&
+      this.#segments.files.length === 1 &&
+      this.#watch.conclusive &&
+      stream.onBoundary &&
+      this.#basePosition % pageBytes !== 0 &&
+      this.#followed.every((segment) => segment.stream.onBoundary)
+    );
   }
 
   /** The merge has begun: every segment has its size, and the base nothing more of its own. */
@@ -188,6 +213,7 @@ class Following {
       if (bytesRead > 0) {
         timer.grew();
         position += bytesRead;
+        this.#basePosition = position;
         onBytes(bytesRead);
         stream.filled(bytesRead);
         if (hooks.afterRead?.() === true) return 'mergeBegun';

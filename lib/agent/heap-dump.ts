@@ -85,6 +85,7 @@ function findPlace(options: HeapDumpOptions): Promise<DumpPlace> {
     ...spaceNeeds(order.expectedBytes, {
       heapUsedBytes,
       jdkMajor,
+      skipMerge: order.skipMerge === true,
       holes: options.onDurable !== undefined,
     }),
   });
@@ -97,19 +98,26 @@ const windowShare = 0.25;
 
 /**
  * Free space to ask for: 1.4 times the used heap and 64 MiB, where the JVM told it and it is less than the
- * estimate. JDK ≥ 22 needs twice that, since it copies its segments into the base before it removes them.
+ * estimate. JDK ≥ 22 needs twice that, since it copies its segments into the base before it removes them,
+ * unless it does not get to do so.
  * With holes a window is enough for one of the copies, as long as the bucket takes the dump about as fast as
  * the JVM writes it; where it does not, the disk runs full and what arrived is salvaged.
  */
 export function spaceNeeds(
   expectedBytes: number,
-  jvm: { heapUsedBytes: number | undefined; jdkMajor: number | undefined; holes: boolean },
+  jvm: {
+    heapUsedBytes: number | undefined;
+    jdkMajor: number | undefined;
+    skipMerge?: boolean;
+    holes: boolean;
+  },
 ): { neededBytes: number; neededWithHolesBytes?: number } {
   const byHeap =
     jvm.heapUsedBytes === undefined
       ? Infinity
       : Math.ceil(jvm.heapUsedBytes * 1.4) + 64 * 1024 * 1024;
-  const copies = (jvm.jdkMajor ?? 0) >= firstParallelDumpMajor ? 2 : 1;
+  const merges = (jvm.jdkMajor ?? 0) >= firstParallelDumpMajor && jvm.skipMerge !== true;
+  const copies = merges ? 2 : 1;
   const dumpBytes = Math.min(expectedBytes, byHeap);
   const neededBytes = dumpBytes * copies;
   if (!jvm.holes) return { neededBytes };
@@ -169,6 +177,7 @@ async function follow(
       fileName: place.fileName,
       jvmUid: jvm.uid,
       streams: upload,
+      skipMerge: options.order.skipMerge === true,
       reply,
       jvmRuns: () => stillRuns(procRoot, jvm),
       stopReason: () => stopReason(stop, upload, options.order.partUrls.length),

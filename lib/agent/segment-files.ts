@@ -1,4 +1,4 @@
-import { readdir, type FileHandle } from 'node:fs/promises';
+import { readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { inside, openRegularFile, systemCode } from './container-path.ts';
 
@@ -20,13 +20,17 @@ export const maxSegmentCount = 64;
 export class SegmentFiles {
   readonly #directory: FileHandle;
   readonly #baseName: string;
+  readonly #removeName: boolean;
   readonly #segments: (Segment | undefined)[] = [];
   #stopped = false;
+  #nameRemoved = false;
   #watching: Promise<void> | undefined;
 
-  constructor(directory: FileHandle, baseName: string) {
+  /** @param removeName takes the name of the first segment away as soon as it is open. */
+  constructor(directory: FileHandle, baseName: string, { removeName = false } = {}) {
     this.#directory = directory;
     this.#baseName = baseName;
+    this.#removeName = removeName;
   }
 
   /** The open files of p0, p1, …, up to the first that was never seen. */
@@ -53,6 +57,11 @@ export class SegmentFiles {
         await wait(watchMilliseconds);
       }
     })();
+  }
+
+  /** The name of the first segment was taken away. */
+  get nameRemoved(): boolean {
+    return this.#nameRemoved;
   }
 
   /** Looks a last time: what is there now counts. */
@@ -110,10 +119,18 @@ export class SegmentFiles {
       }
       const segment = { file, bytes: 0 };
       this.#segments[index] = segment;
+      if (index === 0 && this.#removeName) await this.#removeFirstName();
       return segment;
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return undefined;
       throw error;
     }
+  }
+
+  async #removeFirstName(): Promise<void> {
+    await unlink(inside(this.#directory, `${this.#baseName}.p0`)).then(
+      () => (this.#nameRemoved = true),
+      () => undefined,
+    );
   }
 }

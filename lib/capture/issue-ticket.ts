@@ -86,6 +86,8 @@ async function heapDumpOrder(
     directories: [...directories],
     expectedBytes,
     ...(record.policy.redact !== 'none' && { redact: record.policy.redact }),
+    // An older agent refuses what it does not know.
+    ...(record.policy.heapDump.skipMerge && { skipMerge: true }),
   };
 }
 

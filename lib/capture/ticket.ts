@@ -70,6 +70,8 @@ export const ticketSchema = z.strictObject({
       expectedBytes: z.number().int().min(0),
       /** What the agent zeroes before it compresses; a dump with which it cannot do so is not stored. */
       redact: z.enum(redactModes).exclude(['none']).optional(),
+      /** Lets the merge of JDK ≥ 22 fail at once, which spares the application its second stall. */
+      skipMerge: z.boolean().optional(),
     })
     .optional(),
   /**

@@ -63,5 +63,11 @@ export const policySchema = z.strictObject({
     .max(rungs.length)
     .default(['nodeAgent', 'ephemeralContainer']),
   redact: z.enum(redactModes).default('none'),
+  heapDump: z
+    .strictObject({
+      /** Spares the application of JDK ≥ 22 the stall of the merge; the dump then has no name while it is written. */
+      skipMerge: z.boolean().default(false),
+    })
+    .prefault({}),
 });
 export type Policy = z.output<typeof policySchema>;

@@ -41,13 +41,15 @@ const list = (path: Setting['path'], names: readonly string[]): Setting => ({
   accepted: `a comma-separated list of ${names.join(', ')}, each at most once`,
 });
 
+const yesOrNo = (path: Setting['path']): Setting => ({
+  path,
+  read: (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
+  accepted: '"true" or "false"',
+});
+
 /** Ranges are those of policySchema, which has the last word; the tests hold both together. */
 const settings: Readonly<Record<string, Setting>> = {
-  enabled: {
-    path: ['enabled'],
-    read: (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
-    accepted: '"true" or "false"',
-  },
+  enabled: yesOrNo(['enabled']),
   'on-delete': {
     path: ['triggers', 'podDeletion'],
     read: (text) => text,
@@ -68,6 +70,7 @@ const settings: Readonly<Record<string, Setting>> = {
   evidence: list(['evidence'], artifacts),
   rungs: list(['rungs'], rungs),
   redact: { path: ['redact'], read: (text) => text, accepted: redactModes.join(', ') },
+  'skip-merge': yesOrNo(['heapDump', 'skipMerge']),
 };
 
 /**

@@ -154,6 +154,9 @@ describe('spaceNeeds', () => {
 
   it('is twice that from JDK 22 on, and safe beyond 2^31', () => {
     expect(spaceNeeds(150 * MiB, { ...jvm, jdkMajor: 25 })).toEqual({ neededBytes: 300 * MiB });
+    expect(spaceNeeds(150 * MiB, { ...jvm, jdkMajor: 25, skipMerge: true })).toEqual({
+      neededBytes: 150 * MiB,
+    });
     expect(spaceNeeds(2 ** 40, { heapUsedBytes: 2 ** 36, jdkMajor: 22, holes: false })).toEqual({
       neededBytes: 2 * (Math.ceil(2 ** 36 * 1.4) + 64 * MiB),
     });

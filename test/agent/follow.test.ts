@@ -1,5 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { appendFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -79,7 +86,7 @@ function file(name: string): string {
   return join(folder, name);
 }
 
-function follow(stallSeconds = 60): Promise<FollowEnd> {
+function follow(stallSeconds = 60, skipMerge = false): Promise<FollowEnd> {
   const reply = new Promise<AttachReply>((resolve, reject) => {
     answer = resolve;
     breakOff = reject;
@@ -92,6 +99,7 @@ function follow(stallSeconds = 60): Promise<FollowEnd> {
       streams: upload,
       reply,
       stallSeconds,
+      skipMerge,
     },
     jvmRuns: () => Promise.resolve(alive),
     stopReason: () => stop,
@@ -264,6 +272,40 @@ describe('followDump', () => {
     expect(await follow()).toMatchObject({
       whole: false,
       fault: { code: 'InvalidHprof', message: expect.stringContaining('p0 ends inside a record') },
+    });
+  });
+
+  describe('where the merge is to be skipped', () => {
+    const incomplete = 'Dump file is incomplete: Can not open segmented heap file during merging\n';
+
+    /** The JVM writes its names, then one segment, whose name the agent takes away, then its names' end. */
+    async function dump(rest: Buffer): Promise<FollowEnd> {
+      upload = uploadOf({ segmentCount: 1 });
+      const following = follow(60, true);
+      writeFileSync(file('d.hprof'), names.subarray(0, 400));
+      writeFileSync(file('d.hprof.p0'), p0);
+      while (existsSync(file('d.hprof.p0'))) await new Promise((resolve) => setImmediate(resolve));
+      appendFileSync(file('d.hprof'), rest);
+      answer(said(incomplete));
+      return following;
+    }
+
+    it('takes the name of the segment away, and has the whole dump when the base came to its end', async () => {
+      expect(await dump(names.subarray(400))).toEqual({ whole: true });
+      expect((await object(true)).equals(Buffer.concat([names, p0, end]))).toBe(true);
+    });
+
+    it('does not call it whole when the base did not', async () => {
+      expect(await dump(names.subarray(400, -1))).toMatchObject({ whole: false });
+    });
+
+    it('does not call it whole when the base ends at a page, as a write that was cut does', async () => {
+      const filling = record(utf8Tag, 4_096 - names.length - 9, 7);
+
+      expect(await dump(Buffer.concat([names.subarray(400), filling]))).toMatchObject({
+        whole: false,
+        fault: { message: expect.stringContaining('Can not open segmented heap file') },
+      });
     });
   });
 

@@ -125,6 +125,7 @@ const anyPolicy: fc.Arbitrary<Policy> = fc
     }),
     evidence: fc.subarray([...artifacts], { minLength: 1 }),
     rungs: fc.subarray([...rungs], { minLength: 1 }),
+    heapDump: fc.record({ skipMerge: fc.boolean() }),
   })
   .map((policy) => policySchema.parse(policy));
 

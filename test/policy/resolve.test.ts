@@ -32,6 +32,7 @@ describe('resolvePolicy', () => {
       evidence: 'threads, heapDump',
       rungs: 'exec',
       redact: 'allPrimitives',
+      'skip-merge': 'true',
     });
 
     expect(resolvePolicy(annotations)).toEqual({
@@ -49,6 +50,7 @@ describe('resolvePolicy', () => {
       evidence: ['threads', 'heapDump'],
       rungs: ['exec'],
       redact: 'allPrimitives',
+      heapDump: { skipMerge: true },
     });
   });
 
@@ -90,6 +92,7 @@ describe('resolvePolicy', () => {
     ['rungs', 'kubectl'],
     ['redact', 'strings'],
     ['redact', ''],
+    ['skip-merge', 'yes'],
     ['cooldown', '9'.repeat(10_000_000)],
   ])('names the annotation %s, its value and what is accepted', (name, value) => {
     let message = '';
