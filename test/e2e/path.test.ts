@@ -155,6 +155,8 @@ describe('with nothing on the nodes', () => {
   it('is never why a pod 40 MiB under its memory limit is OOM-killed: it takes less, or refuses with the numbers', async () => {
     const options = {
       image: javaImage(17),
+      // In the pod itself, where the agent's memory counts, whatever else there is on the node.
+      annotations: { 'heapcatch.dev/rungs': 'ephemeralContainer' },
       heapMebibytes: 96,
       env: { MARKER: 'marker of narrow', FILL_MIB: '50' },
       jvmOptions: ['-XX:+AlwaysPreTouch', '-XX:+UseSerialGC'],
