@@ -331,6 +331,11 @@ async function start(
   const folder = mkdtempSync(path.join(tmpdir(), 'heapcatch-e2e-'));
   closers.push(() => rm(folder, { recursive: true, force: true }));
   const kubectl = new Kubectl(await clusterKubeconfig());
+  // A run that was killed leaves its agent on the nodes, and every plan would then pick it.
+  await kubectl.run(
+    ['delete', 'namespace', 'heapcatch', '--wait', '--timeout=120s', '--ignore-not-found'],
+    { timeoutSeconds: 130 },
+  );
   await buildImages(folder, options.jdks);
   const aws = await startLocalAws({
     stateFolder: path.join(folder, 'aws'),
