@@ -93,8 +93,8 @@ function findPlace(options: HeapDumpOptions): Promise<DumpPlace> {
 
 /** Less would not hold what the JVM writes while the first parts are compressed and sent. */
 const leastWindowBytes = 512 * 1024 * 1024;
-/** Measured: a fifth of a dump lay on the disk at most where holes were punched behind what was stored. */
-const windowShare = 0.25;
+/** Measured: a fifth of a dump lay on the disk where the agent kept up with the JVM, all of it where it could not. */
+const windowShare = 0.5;
 
 /**
  * Free space to ask for: 1.4 times the used heap and 64 MiB, where the JVM told it and it is less than the

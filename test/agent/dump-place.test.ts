@@ -167,11 +167,11 @@ describe('spaceNeeds', () => {
 
     expect(spaceNeeds(8_192 * MiB, { ...large, jdkMajor: 17 })).toEqual({
       neededBytes: 8_192 * MiB,
-      neededWithHolesBytes: 2_048 * MiB,
+      neededWithHolesBytes: 4_096 * MiB,
     });
     expect(spaceNeeds(8_192 * MiB, { ...large, jdkMajor: 25 })).toEqual({
       neededBytes: 16_384 * MiB,
-      neededWithHolesBytes: 10_240 * MiB,
+      neededWithHolesBytes: 12_288 * MiB,
     });
     expect(spaceNeeds(100 * MiB, { ...large, jdkMajor: 17 })).toEqual({
       neededBytes: 100 * MiB,

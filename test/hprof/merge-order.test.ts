@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { remainingRanges, type FileRange } from '../../lib/hprof/merge-order.ts';
+import { remainingRanges, type FileRange } from './merge-order.ts';
 import { errorOf } from './chunks.ts';
 
 const head = 1_000;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { endRecord } from '../../lib/hprof/end-record.ts';
-import { remainingRanges } from '../../lib/hprof/merge-order.ts';
+import { remainingRanges } from '../hprof/merge-order.ts';
 import { RecordChain, type ChainState } from '../../lib/hprof/record-chain.ts';
 import { HeapScan, type ScanResult } from '../../lib/hprof/scan.ts';
 import { firstParallelDumpMajor, heapDumpCommand } from '../../lib/jvm/diagnostic-commands.ts';

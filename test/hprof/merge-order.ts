@@ -7,7 +7,7 @@
  * begun the segments are whole, and the base ends at any byte of one.
  * Source: DumpMerger in heapDumper.cpp of OpenJDK 22 and later; seen on 25 with SIGKILL.
  */
-import { invalidHprof } from './records.ts';
+import { invalidHprof } from '../../lib/hprof/records.ts';
 
 export interface MergeFiles {
   readonly baseBytes: number;
