@@ -1,5 +1,5 @@
 /** The processes of the benchmark upload-cpu: `server KEY CERTIFICATE`, and `parts`, `put` or `bare` with `URL MIB`. */
-import { randomFillSync } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -50,6 +50,7 @@ async function uploadByParts(frameCount: number): Promise<void> {
     range: { firstPartNumber: 1, partCount: 10_000 },
     partBytesAt: () => defaultPartBytes,
     announceFinalPart: () => Promise.resolve(),
+    hash: createHash('sha256'),
   });
   for (let count = 1; count < frameCount; count += 1) await parts.add(frame);
   await parts.finish({ endFrame: bytes, earlierStreams: [] });

@@ -81,7 +81,7 @@ public final class LeakingApplication {
             answer(exchange, 200, "unhealthy from now on\n");
         });
         server.createContext("/leak", exchange -> {
-            leakMebibytesPerSecond = Integer.parseInt(exchange.getRequestURI().getQuery());
+            leakMebibytesPerSecond = numberIn(exchange);
             answer(exchange, 200, "leaking\n");
         });
         server.createContext("/files", exchange -> {
@@ -95,7 +95,7 @@ public final class LeakingApplication {
             });
         }
         server.createContext("/fill", exchange -> {
-            int mebibytes = Integer.parseInt(exchange.getRequestURI().getQuery());
+            int mebibytes = numberIn(exchange);
             Path file = Path.of("/tmp/filled");
             for (int i = 0; i < mebibytes; i++) {
                 Files.write(file, new byte[1 << 20], java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.APPEND);
@@ -140,6 +140,11 @@ public final class LeakingApplication {
     static double share() {
         MemoryUsage heap = ManagementFactory.getMemoryMXBean().getHeapMemoryUsage();
         return (double) heap.getUsed() / heap.getMax();
+    }
+
+    /** Of a query that is a number alone; kubectl's own way to a pod makes `400=` of it. */
+    static int numberIn(HttpExchange exchange) {
+        return Integer.parseInt(exchange.getRequestURI().getQuery().replaceFirst("=$", ""));
     }
 
     static String setting(String name, String fallback) {
