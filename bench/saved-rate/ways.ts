@@ -66,8 +66,9 @@ export const ways: readonly Way[] = [
   },
   {
     name: 'eviction-ephemeral-storage',
-    warning: 'nothing',
-    victim: { ephemeralStorageLimitMebibytes: 300 },
+    // The kubelet runs preStop of what it evicts, and says Killing before.
+    warning: 'deletion',
+    victim: { preStopSleepSeconds: 20, ephemeralStorageLimitMebibytes: 300 },
     begin: (victims) => askEach(victims, '/fill?400'),
   },
   {
