@@ -5,6 +5,8 @@ import { ClusterConnection } from '../../lib/kubernetes/connection.ts';
 import { kubeconfigFor, sendJson, sendStatus, startFakeApi, type FakeApi } from './fake-api.ts';
 
 const call: ApiCall = { verb: 'get', resource: 'pods', namespace: 'shop', name: 'cart-1' };
+/** Long enough never to be met by a server that answers, however busy the machine. */
+const longTimeouts = { connectMilliseconds: 20_000, requestMilliseconds: 20_000 };
 const shortTimeouts = { connectMilliseconds: 100, requestMilliseconds: 100 };
 
 let fake: FakeApi | undefined;
@@ -13,9 +15,13 @@ afterEach(async () => {
   fake = undefined;
 });
 
-async function ask(answer: Parameters<typeof startFakeApi>[0], asked = call) {
+async function ask(
+  answer: Parameters<typeof startFakeApi>[0],
+  asked = call,
+  timeouts = longTimeouts,
+) {
   fake = await startFakeApi(answer);
-  return new ClusterConnection(fake.kubeconfig, shortTimeouts).request(asked);
+  return new ClusterConnection(fake.kubeconfig, timeouts).request(asked);
 }
 
 describe('a request', () => {
@@ -88,12 +94,11 @@ describe('a request', () => {
   ])(
     'gives up on a server that %s',
     async (_case, answer) => {
-      await expect(ask(answer as Parameters<typeof startFakeApi>[0])).rejects.toMatchObject({
-        code: 'ClusterUnavailable',
-        retryable: true,
-      });
+      await expect(
+        ask(answer as Parameters<typeof startFakeApi>[0], call, shortTimeouts),
+      ).rejects.toMatchObject({ code: 'ClusterUnavailable', retryable: true });
     },
-    5_000,
+    15_000,
   );
 
   it.each<[string, () => Promise<unknown>]>([
@@ -101,7 +106,7 @@ describe('a request', () => {
     ['carries no JSON', () => ask((_request, response) => response.end('<html>'))],
     [
       'is refused',
-      async () => new ClusterConnection(await closedServer(), shortTimeouts).request(call),
+      async () => new ClusterConnection(await closedServer(), longTimeouts).request(call),
     ],
   ])('fails, retryable, when the connection %s', async (_case, failing) => {
     await expect(failing()).rejects.toMatchObject({ code: 'ClusterUnavailable', retryable: true });

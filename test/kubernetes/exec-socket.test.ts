@@ -32,7 +32,7 @@ async function exec(
       serve(client, frames);
     });
   });
-  const timeouts = { connectMilliseconds: 1_000, requestMilliseconds: 500 };
+  const timeouts = { connectMilliseconds: 10_000, requestMilliseconds: 10_000 };
   const result = await execInContainer(
     new ClusterConnection(fake.kubeconfig, timeouts),
     target,
