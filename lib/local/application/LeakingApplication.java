@@ -85,7 +85,9 @@ public final class LeakingApplication {
             answer(exchange, 200, "leaking\n");
         });
         server.createContext("/files", exchange -> {
-            String[] names = new java.io.File(exchange.getRequestURI().getQuery()).list();
+            // kubectl makes "?/tmp=" of "?/tmp".
+            String directory = exchange.getRequestURI().getQuery().replaceFirst("=$", "");
+            String[] names = new java.io.File(directory).list();
             answer(exchange, 200, String.join("\n", names) + "\n");
         });
         for (Map.Entry<String, Runnable> way : waysToDie().entrySet()) {
