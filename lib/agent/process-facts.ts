@@ -65,7 +65,7 @@ export async function readProcess(
   const status = (await readBounded(join(folder, 'status'), 64 * 1024))?.toString('latin1');
   if (status === undefined) return undefined;
   const field = (name: string): string[] =>
-    new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.trim().split(/\s+/) ?? [];
+    new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]?.trim().split(/\s+/) ?? [];
   const [state = ''] = field('State');
   const [, uid] = field('Uid');
   const [, gid] = field('Gid');

@@ -135,6 +135,16 @@ describe('findJvm', () => {
   });
 });
 
+describe('readProcess', () => {
+  it('takes an empty list of groups for none', async () => {
+    const folder = proc.add({ pid: 10 });
+    const status = readFileSync(join(folder, 'status'), 'utf8');
+    writeFileSync(join(folder, 'status'), status.replace('Groups:\t \n', 'Groups:\t\n'));
+
+    expect((await readProcess(proc.path, 10))!.groups).toEqual([]);
+  });
+});
+
 describe('stillRuns', () => {
   it('tells a process from a later one of the same pid', async () => {
     proc.add({ pid: 10, startTicks: '100' });
