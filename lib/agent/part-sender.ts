@@ -27,7 +27,10 @@ export interface OutgoingPart {
 
 const defaultConcurrentPuts = 2;
 
-/** Sends the parts of all streams of a dump, two at a time unless told. */
+/**
+ * Sends the parts of all streams of a dump, two at a time unless told. Part 1 does not wait for a turn: without the
+ * file's header no other part is of use.
+ */
 export class PartSender {
   readonly #options: PartSenderOptions;
   readonly #stored: StoredPart[] = [];
@@ -55,7 +58,9 @@ export class PartSender {
   /** Resolves when the part is under way. @throws what an earlier part's upload threw. */
   async send(part: OutgoingPart): Promise<void> {
     const { concurrentPuts = defaultConcurrentPuts } = this.#options;
-    while (this.#sending.size >= concurrentPuts) await Promise.race(this.#sending);
+    while (part.partNumber > 1 && this.#sending.size >= concurrentPuts) {
+      await Promise.race(this.#sending);
+    }
     this.throwFailure();
     const sending: Promise<void> = this.#store(part)
       .catch((error: unknown) => {

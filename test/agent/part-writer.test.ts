@@ -181,6 +181,23 @@ describe('PartWriter', () => {
     expect((await finishing).map(({ partNumber }) => partNumber)).toEqual([1, 2, 3, 4]);
   });
 
+  it('sends part 1 at once, though other parts take every turn', async () => {
+    const { parts, sender, log } = writer({
+      range: { firstPartNumber: 17, partCount: 100 },
+      putPart: () => new Promise(() => undefined),
+    });
+    await parts.add(frameOf(100));
+    await parts.add(frameOf(100));
+
+    await sender.send({
+      partNumber: 1,
+      body: { chunks: [frame(5)], bytes: 5, md5: createHash('md5').digest() },
+      onStored: () => undefined,
+    });
+
+    expect(log).toEqual(['put 17', 'put 18', 'put 1']);
+  });
+
   it('tells how far the dump is stored without a gap, in dump bytes', async () => {
     const releases: (() => void)[] = [];
     const durable: number[] = [];
