@@ -34,6 +34,8 @@ export interface DumpPlaceRequest {
   readonly jvm: ProcessFacts;
   /** In the container's view, best first. */
   readonly directories: readonly string[];
+  /** Bytes that the dump may have in a directory; more would evict the pod. */
+  readonly sizeLimits?: Readonly<Record<string, number>>;
   readonly fileName: string;
   /** Free space asked for. */
   readonly neededBytes: number;
@@ -65,12 +67,13 @@ async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace
   let directory: FileHandle | undefined;
   try {
     directory = await openDirectoryInside(join(procRoot, String(jvm.pid), 'root'), path);
-    const refusal = await refusalOf(directory, request);
+    const space = await spaceOf(directory, request.sizeLimits?.[path]);
+    const refusal = await refusalOf(directory, request, space);
     if (refusal !== undefined) {
       await directory.close();
       return refusal;
     }
-    const windowed = (await freeBytesOf(directory)) < request.neededBytes;
+    const windowed = space.bytes < request.neededBytes;
     return placeIn(directory, path, { fileName: request.fileName, windowed });
   } catch (error) {
     await directory?.close();
@@ -81,6 +84,7 @@ async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace
 async function refusalOf(
   directory: FileHandle,
   { jvm, fileName, neededBytes, neededWithHolesBytes }: DumpPlaceRequest,
+  space: Space,
 ): Promise<string | undefined> {
   const { type } = await statfs(inside(directory, '.'));
   const memoryBacked = memoryFileSystems.get(type);
@@ -93,27 +97,34 @@ async function refusalOf(
     return `uid ${jvm.uid} may not write to it (mode ${octal}, owner ${uid}:${gid})`;
   }
   await access(inside(directory, '.'), constants.W_OK);
-  const freeBytes = await freeBytesOf(directory);
-  if (freeBytes < neededBytes) {
-    if (neededWithHolesBytes === undefined) return `has ${freeBytes} bytes free`;
-    if (freeBytes < neededWithHolesBytes) {
-      return `has ${freeBytes} bytes free; with holes punched ${neededWithHolesBytes} are needed`;
+  if (space.bytes < neededBytes) {
+    if (neededWithHolesBytes === undefined) return space.words;
+    if (space.bytes < neededWithHolesBytes) {
+      return `${space.words}; with holes punched ${neededWithHolesBytes} are needed`;
     }
     const refusal = await holesRefusal(directory);
     if (refusal !== undefined) {
-      return `has ${freeBytes} bytes free, and holes cannot be punched (${refusal})`;
+      return `${space.words}, and holes cannot be punched (${refusal})`;
     }
   }
   const present = await lstat(inside(directory, fileName)).catch(() => undefined);
   return present && `holds ${fileName} already`;
 }
 
-/** By mode bits alone: access control lists and security modules can still refuse. */
-async function freeBytesOf(directory: FileHandle): Promise<number> {
-  const { bavail, bsize } = await statfs(inside(directory, '.'));
-  return bavail * bsize;
+interface Space {
+  readonly bytes: number;
+  readonly words: string;
 }
 
+async function spaceOf(directory: FileHandle, limitBytes = Infinity): Promise<Space> {
+  const { bavail, bsize } = await statfs(inside(directory, '.'));
+  const freeBytes = bavail * bsize;
+  return limitBytes < freeBytes
+    ? { bytes: limitBytes, words: `may take ${limitBytes} bytes by its limit` }
+    : { bytes: freeBytes, words: `has ${freeBytes} bytes free` };
+}
+
+/** By mode bits alone: access control lists and security modules can still refuse. */
 export function mayWrite(
   jvm: ProcessFacts,
   { mode, uid, gid }: { mode: number; uid: number; gid: number },

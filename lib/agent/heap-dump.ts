@@ -81,6 +81,7 @@ function findPlace(options: HeapDumpOptions): Promise<DumpPlace> {
     procRoot,
     jvm,
     directories: order.directories,
+    ...(order.sizeLimits && { sizeLimits: order.sizeLimits }),
     fileName: `heapcatch-${ticket.captureId}-${ticket.fencingToken}.hprof`,
     ...spaceNeeds(order.expectedBytes, {
       heapUsedBytes,

@@ -76,7 +76,8 @@ async function heapDumpOrder(
   expiresSeconds: number,
 ): Promise<Ticket['heapDump']> {
   if (!plan.heapDump.wanted || uploadId === undefined) return undefined;
-  const { directories, blockBytes, partBytes, partCount, expectedBytes } = plan.heapDump;
+  const { directories, sizeLimits, blockBytes, partBytes, partCount, expectedBytes } =
+    plan.heapDump;
   const urls = await objects.presignParts(objectKey, uploadId, partCount, expiresSeconds);
   return {
     codec: 'zstd',
@@ -85,6 +86,7 @@ async function heapDumpOrder(
     partUrls: [...urls],
     directories: [...directories],
     expectedBytes,
+    ...(sizeLimits && { sizeLimits: { ...sizeLimits } }),
     ...(record.policy.redact !== 'none' && { redact: record.policy.redact }),
     // An older agent refuses what it does not know.
     ...(record.policy.heapDump.skipMerge && { skipMerge: true }),

@@ -12,6 +12,8 @@ export type HeapDumpPlan =
   | {
       wanted: true;
       directories: readonly string[];
+      /** As DirectoryPlan; absent where no limit lies below the estimate. */
+      sizeLimits?: Readonly<Record<string, number>>;
       blockBytes: number;
       partBytes: number;
       partCount: number;
@@ -58,15 +60,17 @@ export function planCapture(input: PlanInput): Plan {
     if (refusal === undefined) usable.push(rung);
     else refusedRungs[rung] = refusal;
   }
-  const { directories, refusedDirectories } = planDirectories(
+  const { directories, sizeLimits, refusedDirectories } = planDirectories(
     input.container,
     input.decision.expectedBytes,
   );
+  const heapDump = planHeapDump(input.decision, directories);
+  const limited = heapDump.wanted && Object.keys(sizeLimits).length > 0;
   return {
     rungs: usable,
     rung: usable[0],
     refusedRungs,
-    heapDump: planHeapDump(input.decision, directories),
+    heapDump: limited ? { ...heapDump, sizeLimits } : heapDump,
     refusedDirectories,
   };
 }

@@ -66,6 +66,8 @@ export const ticketSchema = z.strictObject({
       partUrls: z.array(httpUrl).min(1).max(maxPartCount),
       /** Directories in the target container's own view, best first; the agent checks each. */
       directories: z.array(absolutePath).min(1).max(16),
+      /** Bytes that a dump may have in one of the directories, where that is less than is expected. */
+      sizeLimits: z.record(absolutePath, z.number().int().min(0)).optional(),
       /** Upper estimate; the free space asked for. */
       expectedBytes: z.number().int().min(0),
       /** What the agent zeroes before it compresses; a dump with which it cannot do so is not stored. */

@@ -100,6 +100,22 @@ describe('findDumpPlace', () => {
     });
   });
 
+  it('takes a limit of the directory for its space, and holes where these do for it', async () => {
+    const request = {
+      ...{ procRoot: proc.path, jvm, directories: ['/tmp'], fileName },
+      ...{ neededBytes: MiB, sizeLimits: { '/tmp': MiB - 1 } },
+    };
+
+    await expect(findDumpPlace(request)).rejects.toMatchObject({
+      code: 'DumpPlaceUnavailable',
+      message: expect.stringContaining(`/tmp: may take ${MiB - 1} bytes by its limit`),
+    });
+    const place = await findDumpPlace({ ...request, neededWithHolesBytes: MiB - 1 });
+    const roomy = await findDumpPlace({ ...request, sizeLimits: { '/tmp': MiB } });
+    for (const one of [place, roomy]) await one.close();
+    expect([place.windowed, roomy.windowed]).toEqual([true, false]);
+  });
+
   it('refuses a directory that holds the file already: the JVM overwrites none', async () => {
     writeFileSync(join(root, 'tmp', fileName), '');
 

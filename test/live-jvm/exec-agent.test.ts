@@ -263,7 +263,11 @@ describe('the exec agent', () => {
     await lab.startJvm(oldest, 'RandomHeap', { args: ['1', '1', marker] });
     const url = await orderTicket((ticket) => ({
       ...ticket,
-      heapDump: { ...ticket.heapDump!, directories: ['/dev/shm', '/proc', '/absent'] },
+      heapDump: {
+        ...ticket.heapDump!,
+        directories: ['/dev/shm', '/proc', '/absent', lab.dumps],
+        sizeLimits: { [lab.dumps]: 1 },
+      },
     }));
 
     expect((await startExecAgent(oldest, url).ended).code).toBe(0);
@@ -274,7 +278,9 @@ describe('the exec agent', () => {
     expect(manifest.faults).toEqual([
       {
         code: 'DumpPlaceUnavailable',
-        message: expect.stringMatching(/tmpfs.*\/absent: does not exist/) as unknown,
+        message: expect.stringMatching(
+          /tmpfs.*\/absent: does not exist; \S+: may take 1 bytes by its limit/,
+        ) as unknown,
       },
     ]);
   });

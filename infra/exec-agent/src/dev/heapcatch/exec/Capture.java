@@ -183,7 +183,7 @@ final class Capture {
     if (jdkMajor >= firstParallelDumpMajor || jdkMajor == 0) needed *= 2;
     String fileName = "heapcatch-" + ticket.captureId + "-" + ticket.fencingToken + ".hprof";
     progress.step("heapDump", facts);
-    DumpPlace place = DumpPlace.find(order.directories, fileName, needed);
+    DumpPlace place = DumpPlace.find(order, fileName, needed);
     // A process that is told to end still takes its file away.
     Thread removal = new Thread(place::remove);
     Runtime.getRuntime().addShutdownHook(removal);

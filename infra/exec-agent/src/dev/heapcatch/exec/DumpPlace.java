@@ -6,7 +6,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
-import java.util.List;
 
 /** Where the JVM is to write its dump (lib/agent/dump-place.ts), and the files that it leaves there. */
 final class DumpPlace {
@@ -19,10 +18,14 @@ final class DumpPlace {
   }
 
   /** @throws Fault DumpPlaceUnavailable: names each directory and what speaks against it. */
-  static DumpPlace find(List<String> directories, String fileName, long neededBytes) throws Fault {
+  static DumpPlace find(Ticket.HeapDump order, String fileName, long neededBytes) throws Fault {
     StringBuilder refusals = new StringBuilder();
-    for (String directory : directories) {
+    for (String directory : order.directories) {
       String refusal = refusalOf(directory, fileName, neededBytes);
+      Long limitBytes = order.sizeLimits.get(directory);
+      if (refusal == null && limitBytes != null && limitBytes < neededBytes) {
+        refusal = "may take " + limitBytes + " bytes by its limit";
+      }
       if (refusal == null) return new DumpPlace(new File(directory, fileName));
       refusals.append(refusals.length() == 0 ? "" : "; ").append(directory).append(": ").append(refusal);
     }

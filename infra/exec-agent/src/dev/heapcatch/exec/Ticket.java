@@ -4,6 +4,7 @@ import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -44,6 +45,8 @@ final class Ticket {
     long expectedBytes;
     final List<String> partUrls = new ArrayList<>();
     final List<String> directories = new ArrayList<>();
+    /** Bytes that a dump may have in one of them; more would evict the pod. */
+    final Map<String, Long> sizeLimits = new HashMap<>();
   }
 
   /** @throws Fault InvalidTicket: names the field. */
@@ -79,7 +82,7 @@ final class Ticket {
 
   private static HeapDump heapDump(Object value) throws Fault {
     Map<?, ?> fields =
-        fields(value, "heapDump", "codec blockBytes partBytes partUrls directories expectedBytes");
+        fields(value, "heapDump", "codec blockBytes partBytes partUrls directories sizeLimits expectedBytes");
     HeapDump order = new HeapDump();
     text(fields, "codec", "zstd");
     order.blockBytes = (int) number(fields, "blockBytes", 65_536, 16 << 20);
@@ -93,6 +96,15 @@ final class Ticket {
         throw refused("heapDump.directories", "absolute paths without \"..\"");
       }
       order.directories.add((String) path);
+    }
+    Object limits = fields.get("sizeLimits");
+    if (limits != null) {
+      if (!(limits instanceof Map)) throw refused("heapDump.sizeLimits", "an object of bytes by path");
+      for (String path : order.directories) {
+        if (((Map<?, ?>) limits).containsKey(path)) {
+          order.sizeLimits.put(path, number((Map<?, ?>) limits, path, 0, Long.MAX_VALUE / 4));
+        }
+      }
     }
     return order;
   }
