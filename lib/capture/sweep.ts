@@ -1,9 +1,11 @@
 import type { CaptureOutcome, CaptureRecord } from '../claim/capture-record.ts';
 import { messageOf } from '../errors.ts';
 import { concludeCapture, type FinishDeps } from './conclude-capture.ts';
+import { lostItsPod } from './lost-pod.ts';
 import { readManifest, readProgress } from './read-account.ts';
 import type { AgentAccounts, Fault } from './settle-dump.ts';
 
+/** What one run of sweep did. */
 export interface SweepAnswer {
   finished: readonly { captureId: string; state: CaptureOutcome; reason?: string }[];
   /** Held by another finisher, or finished by one in the meantime. */
@@ -15,8 +17,9 @@ export interface SweepAnswer {
 const minMillisPerCapture = 20_000;
 
 /**
- * Finishes the captures whose lease ended: by the manifest if one lies there whose notification was lost, else
- * from what arrived. One that cannot be finished does not stop the others and is tried again by the next run.
+ * Finishes the captures whose lease ended, and those whose agent went with its pod: by the manifest if one lies there
+ * whose notification was lost, else from what arrived. One that cannot be finished does not stop the others and is tried
+ * again by the next run.
  * @param options limit 1..100 captures in this run; fewer when the time runs out.
  * @throws CaptureError ClaimStoreUnavailable (retryable), when not even the list can be read.
  */
@@ -25,16 +28,19 @@ export async function sweepCaptures(
   options: { limit: number },
 ): Promise<SweepAnswer> {
   const overdue = await deps.claims.listOverdue(deps.clock(), options.limit);
+  const underWay = await deps.claims.listUnderWay(deps.clock(), options.limit);
   const finished: SweepAnswer['finished'][number][] = [];
   const left: SweepAnswer['left'][number][] = [];
   const failed: SweepAnswer['failed'][number][] = [];
-  for (const record of overdue) {
+  for (const record of [...overdue, ...underWay]) {
     const { captureId } = record;
+    const isOverdue = overdue.includes(record);
     if (deps.remainingMillis() < minMillisPerCapture) {
-      left.push({ captureId, reason: 'OutOfTime' });
+      if (isOverdue) left.push({ captureId, reason: 'OutOfTime' });
       continue;
     }
     try {
+      if (!isOverdue && !(await lostItsPod(deps, record))) continue;
       const result = await sweepOne(deps, record);
       if (typeof result === 'string') left.push({ captureId, reason: result });
       else finished.push(result);

@@ -110,4 +110,6 @@ export interface ClaimStore {
   ): Promise<'finished' | 'stale'>;
   /** Captures in a non-terminal state whose lease has ended, oldest lease first, at most `limit` (1..100). */
   listOverdue(now: Date, limit: number): Promise<readonly CaptureRecord[]>;
+  /** Captures in a non-terminal state whose lease has not ended, the first to end first, at most `limit` (1..100). */
+  listUnderWay(now: Date, limit: number): Promise<readonly CaptureRecord[]>;
 }

@@ -2,11 +2,13 @@ import { tryAcquire } from './acquire.ts';
 import { lockMayBeTaken, type LockCondition } from './claim-conditions.ts';
 import { captureFrom, lockFrom, recordOf, unlessExpired, type LockItem } from './claim-items.ts';
 import { captureItemKey, lockItemKey } from './claim-keys.ts';
+import type { CaptureRecord } from './capture-record.ts';
 import type { ClaimStore, WorkloadHistory } from './claim-store.ts';
 import { beginFinish, finish, markStarted } from './finish.ts';
+import type { Item } from './condition.ts';
 import type { ItemTable } from './item-table.ts';
 
-const maxOverdueCount = 100;
+const maxListedCount = 100;
 
 export interface ClaimStoreOptions {
   /** Text that no other call ever gives, for requests that bring no claimNonce. */
@@ -41,13 +43,21 @@ export function createTableClaimStore(table: ItemTable, options: ClaimStoreOptio
       beginFinish(table, captureId, fencingToken, finisher),
     finish: (captureId, fencingToken, result) => finish(table, captureId, fencingToken, result),
     async listOverdue(now, limit) {
-      const items = await table.listOpen(now.getTime(), Math.min(limit, maxOverdueCount));
-      return items
-        .map((item) => unlessExpired(captureFrom(item), now.getTime()))
-        .filter((capture) => capture !== undefined)
-        .map(recordOf);
+      const range = { untilMillis: now.getTime() };
+      return recordsOf(await table.listOpen(range, Math.min(limit, maxListedCount)), now);
+    },
+    async listUnderWay(now, limit) {
+      const range = { afterMillis: now.getTime() };
+      return recordsOf(await table.listOpen(range, Math.min(limit, maxListedCount)), now);
     },
   };
+}
+
+function recordsOf(items: readonly Item[], now: Date): readonly CaptureRecord[] {
+  return items
+    .map((item) => unlessExpired(captureFrom(item), now.getTime()))
+    .filter((capture) => capture !== undefined)
+    .map(recordOf);
 }
 
 function historyOf(lock: LockItem | undefined): WorkloadHistory {

@@ -29,10 +29,12 @@ export function createMemoryItemTable(): ItemTable {
       writes.forEach(apply);
       return Promise.resolve({ outcome: 'written' });
     },
-    listOpen: (leaseExpireMillis, limit) => {
+    listOpen: (range, limit) => {
+      const isIn = (millis: number): boolean =>
+        'untilMillis' in range ? millis <= range.untilMillis : millis > range.afterMillis;
       const leaseOf = (item: Item): number => Number(item['leaseExpireMillis']);
       const open = [...items.values()]
-        .filter((item) => item['openCapture'] === 'open' && leaseOf(item) <= leaseExpireMillis)
+        .filter((item) => item['openCapture'] === 'open' && isIn(leaseOf(item)))
         .sort((left, right) => leaseOf(left) - leaseOf(right));
       return Promise.resolve(structuredClone(open.slice(0, limit)));
     },

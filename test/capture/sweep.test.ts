@@ -37,6 +37,42 @@ describe('sweepCaptures', () => {
     expect(await sweep()).toEqual({ finished: [], left: [], failed: [] });
   });
 
+  describe('of a capture whose agent works in the pod, before its lease ends', () => {
+    beforeEach(async () => {
+      world = new World();
+      world.cluster.nodeAgent = undefined;
+      world.cluster.pod = podFacts({}, { runAsUser: 1000 });
+      await startCapture(world.captureDeps(), signal());
+      record = await world.record();
+      await world.runAgent({ diesBeforeEnd: true });
+    });
+
+    it.each([
+      ['is gone', undefined],
+      ['was replaced by one of its name', podFacts({ podUid: 'uid-2' })],
+    ])('saves what arrived and frees the lock when the pod %s', async (_name, pod) => {
+      world.cluster.pod = pod;
+
+      expect((await sweep()).finished).toMatchObject([{ state: 'salvaged' }]);
+      expect(await world.lockHolder()).toBeUndefined();
+    });
+
+    it('leaves it alone while the pod is there, or cannot be asked for', async () => {
+      expect(await sweep()).toEqual({ finished: [], left: [], failed: [] });
+
+      world.cluster.readPod = () =>
+        Promise.reject(new CaptureError('ClusterUnavailable', 'no answer', { retryable: true }));
+      expect(await sweep()).toEqual({ finished: [], left: [], failed: [] });
+    });
+  });
+
+  it('leaves a capture of the agent on the node alone though the pod is gone: it may still be sending', async () => {
+    await world.runAgent({ diesBeforeEnd: true });
+    world.cluster.pod = undefined;
+
+    expect(await sweep()).toEqual({ finished: [], left: [], failed: [] });
+  });
+
   it('appends the end record to what arrived, frees the lock and says salvaged', async () => {
     const answer = await afterLease({ diesBeforeEnd: true });
 

@@ -233,7 +233,7 @@ class World {
     return {
       read: (keys) => hold(() => table.read(keys)),
       write: (writes) => hold(() => table.write(writes)),
-      listOpen: (leaseExpireMillis, limit) => hold(() => table.listOpen(leaseExpireMillis, limit)),
+      listOpen: (range, limit) => hold(() => table.listOpen(range, limit)),
     };
   }
 }

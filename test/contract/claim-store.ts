@@ -581,6 +581,15 @@ function overdueContract(provider: ClaimStoreProvider): void {
     expect(await store.listOverdue(afterMillis(-1, leaseEnd(10)), 100)).toEqual([]);
   });
 
+  it('shows captures under way whose lease has not ended, the first to end first, no more than asked for', async () => {
+    const running = await store.listUnderWay(leaseEnd(20), 100);
+    const first = await store.listUnderWay(leaseEnd(0), 1);
+
+    expect(acquireTimesOf(running)).toEqual([30, 40].map((of) => after(of).toISOString()));
+    expect(acquireTimesOf(first)).toEqual([after(10).toISOString()]);
+    expect(await store.listUnderWay(leaseEnd(40), 100)).toEqual([]);
+  });
+
   it('shows a capture that is being finished, and none that has ended', async () => {
     const [first, second] = await store.listOverdue(leaseEnd(100), 100);
     const now = leaseEnd(100);

@@ -49,6 +49,48 @@ async function expectEvidence(entry: IndexEntry): Promise<void> {
   expect(texts.get('heapInfo')).toMatch(/ space +\d+K/);
 }
 
+/** A pod meets an OutOfMemoryError, dumps, exits and runs again: what it left is saved, by this rung, and is gone. */
+async function expectLeftoverCollected(name: string, rung: string): Promise<void> {
+  await deploy({
+    name,
+    image: javaImage(17),
+    env: { MARKER: `marker of ${name}` },
+    probe: { periodSeconds: 10, failureThreshold: 30 },
+    jvmOptions: [
+      ...['-XX:+HeapDumpOnOutOfMemoryError', '-XX:+ExitOnOutOfMemoryError'],
+      '-XX:HeapDumpPath=/tmp',
+    ],
+  });
+  const [pod] = await environment.readyPods(name, 1);
+  const podName = pod!.metadata.name;
+  // Earlier cases removed pods while agents looked for leftovers in them, and these hold the node's slot until then.
+  await environment.invoke('sweep', {});
+
+  // The JVM exits before it has answered.
+  await environment.kubectl
+    .getFromPod(environment.namespace, podName, victimPort, '/exhaust')
+    .catch(() => undefined);
+  await environment.restarted(name, 90);
+  const entry = await environment.entryOf(name, 120);
+
+  expect(entry).toMatchObject({
+    state: 'complete',
+    where: { podUid: pod!.metadata.uid },
+    why: {
+      signalReason: 'ContainerTerminated',
+      termination: { exitCode: 3, finishedTime: expect.any(String) },
+    },
+    how: { rung, source: 'leftover', leftover: { path: '/tmp/java_pid1.hprof' } },
+    faults: [],
+  });
+  await expectWholeDump(entry, `marker of ${name}`);
+  await environment.readyPods(name, 1);
+  const files = await environment.kubectl.getFromPod(
+    ...([environment.namespace, podName, victimPort, '/files?/tmp'] as const),
+  );
+  expect(files).not.toContain('hprof');
+}
+
 beforeAll(async () => {
   environment = await startEnvironment({ jdks: [17, 25] });
 }, 600_000);
@@ -153,6 +195,10 @@ describe('with nothing on the nodes', () => {
     expect(after!.status.containerStatuses).toMatchObject([{ restartCount: 0, ready: true }]);
   }, 240_000);
 
+  it('collects the dump that a JVM left when it exited on an OutOfMemoryError, from its next life', async () => {
+    await expectLeftoverCollected('wishlist', 'ephemeralContainer');
+  }, 300_000);
+
   it('dumps nothing for a pod that was replaced before the signal arrived, and says why', async () => {
     const name = 'ledger';
     await deploy({ name, kind: 'StatefulSet', image: javaImage(17), gracePeriodSeconds: 1 });
@@ -254,6 +300,10 @@ describe('with an agent on the node', () => {
     await expectEvidence(entry);
     await expectWholeDump(entry, 'marker of basket');
   }, 240_000);
+
+  it('collects the dump that a JVM left when it exited on an OutOfMemoryError', async () => {
+    await expectLeftoverCollected('voucher', 'nodeAgent');
+  }, 300_000);
 
   it('dumps one replica at a time when three fail in the same second', async () => {
     const name = 'checkout';
