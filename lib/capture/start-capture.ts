@@ -6,6 +6,7 @@ import { CaptureError, messageOf } from '../errors.ts';
 import type { PodFacts } from '../policy/pod-facts.ts';
 import type { Rung } from '../policy/policy.ts';
 import type { Signal } from '../signal/signal.ts';
+import { inTurn, type TurnDeps } from './await-turn.ts';
 import { isQuiet, type CaptureAnswer } from './capture-answer.ts';
 import { answerEvent, eventIdentity } from './capture-events.ts';
 import { dumpAnswer, refusedAnswer } from './intent-answers.ts';
@@ -18,10 +19,8 @@ import type { Refusal, StartResult } from './agent-reply.ts';
 import { agentNameOf, startAgent, type AgentStart } from './start-agent.ts';
 import { failedAnswer, skipAnswer, weighSignal, type Intent } from './weigh-signal.ts';
 
-export interface CaptureDeps extends ReleaseDeps {
+export interface CaptureDeps extends ReleaseDeps, TurnDeps {
   cluster: ClusterApi;
-  /** Milliseconds until the function is stopped. */
-  remainingMillis: () => number;
   settings: CaptureSettings;
 }
 
@@ -49,7 +48,7 @@ const maxStartSeconds = 20;
  *   LeftoversWait (retryable) while the slots for collecting leftovers are taken.
  */
 export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<CaptureAnswer> {
-  const answered = await answerTo(deps, signal);
+  const answered = await inTurn(deps, signal, () => answerTo(deps, signal));
   const { pod } = answered;
   const answer = await withProgress(deps, answered);
   const { message: explanation, ...decided } = answer;

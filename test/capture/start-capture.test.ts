@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { releaseClaim } from '../../lib/capture/release-claim.ts';
 import { startCapture } from '../../lib/capture/start-capture.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
@@ -98,6 +99,56 @@ describe('startCapture', () => {
     expect(answer).toMatchObject({ decision: 'skip', reason: 'LockHeld' });
     expect(world.cluster.events[1]).toMatchObject({ reason: 'HeapDumpSkipped' });
     expect(world.cluster.events[1]?.message).toMatch(/^LockHeld: /);
+  });
+
+  describe('of another replica while the workload’s lock is held', () => {
+    const noCooldown = {
+      ...defaultPolicy,
+      limits: { ...defaultPolicy.limits, cooldownSeconds: 0 },
+    };
+    let turnCount: number;
+    /** The first replica's capture ends after so many looks at the lock. */
+    const startSecond = async (freedAfter: number, policy = noCooldown) => {
+      await start({ policy });
+      const held = await world.record();
+      world.cluster.pod = podFacts({ podName: 'cart-2', podUid: 'uid-2' });
+      const pauseTurn = async (): Promise<void> => {
+        turnCount += 1;
+        world.advance(1);
+        if (turnCount === freedAfter) {
+          await releaseClaim(world.captureDeps(), held, held.started?.uploadId, 'freed');
+        }
+      };
+      return startCapture(
+        { ...world.captureDeps(), pauseTurn },
+        signal({ podName: 'cart-2', policy }),
+      );
+    };
+
+    beforeEach(() => {
+      turnCount = 0;
+    });
+
+    it('waits for its turn where the policy has no cooldown', async () => {
+      expect(await startSecond(3)).toMatchObject({ decision: 'dump', reason: 'Started' });
+      expect(turnCount).toBe(3);
+    });
+
+    it('says LockHeld when its turn does not come in time', async () => {
+      expect(await startSecond(100)).toMatchObject({ decision: 'skip', reason: 'LockHeld' });
+      expect(turnCount).toBe(25);
+    });
+
+    it('does not wait for a lock that a cooldown follows', async () => {
+      expect(await startSecond(1, defaultPolicy)).toMatchObject({ reason: 'LockHeld' });
+      expect(turnCount).toBe(0);
+    });
+
+    it('does not wait when the function has no time left for a start', async () => {
+      world.remainingMillis = 29_000;
+
+      expect(await startSecond(1)).toMatchObject({ reason: 'LockHeld' });
+    });
   });
 
   it.each([
