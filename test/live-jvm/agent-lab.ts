@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
 import { RecordChain, type ChainState } from '../../lib/hprof/record-chain.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
 import { ProcFolder } from '../agent/proc-folder.ts';
+import { classesOf } from './classes.ts';
 
 const root = join(import.meta.dirname, '../..');
 export const marker = 'heapcatch-agent-marker';
@@ -38,10 +39,8 @@ export class AgentLab {
       | 'SecretHeap',
     options: { args: string[]; jvmArgs?: string[]; maxFileBytes?: number },
   ): Promise<ChildProcess & { pid: number }> {
-    const source = join(import.meta.dirname, `apps/${application}.java`);
-    execFileSync(join(jdk.home, 'bin/javac'), ['-d', this.folder, source], { timeout: 60_000 });
     const command = [join(jdk.home, 'bin/java'), '-Xmx700m', ...(options.jvmArgs ?? [])];
-    command.push('-cp', this.folder, application, ...options.args);
+    command.push('-cp', classesOf(jdk, application), application, ...options.args);
     // In blocks of 1 KiB. The JVM ignores SIGXFSZ and gets EFBIG, as it would get ENOSPC from a full disk.
     const limited =
       options.maxFileBytes === undefined ? '' : `ulimit -f ${options.maxFileBytes / 1024};`;
@@ -83,9 +82,12 @@ export class AgentLab {
     };
   }
 
-  /** Resolves when a dump file whose name ends so has so many bytes. */
+  /** Resolves when a dump file whose name ends so has so many bytes. @throws when a process ended before it did. */
   async dumpHas(bytes: number, suffix = '.hprof'): Promise<void> {
     while (!this.dumpFiles().some((file) => file.name.endsWith(suffix) && file.bytes >= bytes)) {
+      if (this.#children.some(({ exitCode }) => exitCode !== null)) {
+        throw new Error(`a process ended before a dump had ${bytes} bytes`);
+      }
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

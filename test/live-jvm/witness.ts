@@ -1,22 +1,22 @@
-import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { Jdk } from '../../lib/local/jdks.ts';
+import { classesOf } from './classes.ts';
 
-const source = join(import.meta.dirname, 'apps/HeapWitness.java');
-
-/** A folder of its own with the compiled test application; dumps may go there too. */
+/** A folder of its own for dumps, and the compiled test application. */
 export interface Workshop {
   readonly folder: string;
+  readonly classes: string;
   remove(): void;
 }
 
 export function openWorkshop(jdk: Jdk): Workshop {
   const folder = mkdtempSync(join(tmpdir(), 'heapcatch-jvm-'));
-  execFileSync(join(jdk.home, 'bin/javac'), ['-d', folder, source], { timeout: 60_000 });
-  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  const classes = classesOf(jdk, 'HeapWitness');
+  return { folder, classes, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** A running HeapWitness. `stop` may be called again; `kill` is SIGKILL. */
@@ -35,7 +35,7 @@ export async function startWitness(
   const application = ['HeapWitness', `${markerCount}`, text, `${largeArrayLength}`];
   const child = spawn(
     join(jdk.home, 'bin/java'),
-    ['-cp', workshop.folder, ...jvmArgs, ...application],
+    ['-cp', workshop.classes, ...jvmArgs, ...application],
     { stdio: ['pipe', 'pipe', 'inherit'], cwd: workshop.folder },
   );
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
