@@ -23,8 +23,8 @@ rm -f /dumps/$HOSTNAME.part; rmdir /dumps/lock; exit 0`;
 
 export interface Stage {
   readonly environment: Environment;
-  /** Without a Pod Security Standard, since a host volume is not allowed under the restricted one. */
-  readonly baselineNamespace: string;
+  /** For the baselines: without a Pod Security Standard, since a host volume is not allowed under the restricted one. */
+  readonly baselineNamespace?: string;
   /** A folder of the node, which is this machine. */
   readonly nodeFolder: string;
   readonly distrolessImage: string;
@@ -40,6 +40,7 @@ export async function runWorkload(
   const workload = `${way.name}-${saver}-${number}`.slice(0, 50);
   const { environment } = stage;
   const namespace = saver === 'heapcatch' ? environment.namespace : stage.baselineNamespace;
+  if (namespace === undefined) throw new Error(`there is no namespace for ${saver}`);
   const folder = join(stage.nodeFolder, workload);
   mkdirSync(folder);
   chmodSync(folder, 0o777);

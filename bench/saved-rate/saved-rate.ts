@@ -1,11 +1,10 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildImage, buildJavaRoot, buildBase } from '../../test/e2e/cluster.ts';
 import { type Environment, startEnvironment } from '../../test/e2e/environment.ts';
-import { run } from '../../test/e2e/shell.ts';
 import { metricOf, type Metric } from '../report.ts';
-import { benchJdks, say, setting, wholeNumber } from '../settings.ts';
+import { say, setting, wholeNumber } from '../settings.ts';
+import { buildDistroless } from './distroless.ts';
 import type { Verdict } from './judge.ts';
 import { runWorkload, type Saver, type Stage } from './runner.ts';
 import { waysNamed, type Way } from './ways.ts';
@@ -71,32 +70,6 @@ async function measure(
   const ours = verdicts.filter((verdict) => verdict === 'saved').length;
   const name = `${metricNames[saver]}/${way.name}`;
   return { ...metricOf(name, [{ ours, reference: verdicts.length }]), repeats: verdicts.length };
-}
-
-/** A JRE and its libraries: no shell, no jcmd, nothing else to run. */
-async function buildDistroless(folder: string): Promise<string> {
-  const [jdk] = benchJdks([17]);
-  if (jdk === undefined) throw new Error('saved-rate needs JDK 17');
-  const base = await buildBase(join(folder, 'image-base'));
-  const classes = join(folder, 'image-classes');
-  const source = join(import.meta.dirname, '../../lib/local/application/LeakingApplication.java');
-  await run(join(jdk.home, 'bin/javac'), ['-d', classes, source]);
-  const root = await buildJavaRoot({
-    base,
-    folder: join(folder, 'image'),
-    jdkHome: jdk.home,
-    classes,
-  });
-  for (const bin of ['bin', 'sbin', 'usr/bin', 'usr/sbin']) {
-    rmSync(join(root, bin), { recursive: true, force: true });
-  }
-  const programs = join(root, 'opt/java/bin');
-  for (const name of readdirSync(programs)) if (name !== 'java') rmSync(join(programs, name));
-  const image = await buildImage('heapcatch-bench-distroless:17', root);
-  for (const part of ['image-base', 'image-classes', 'image']) {
-    rmSync(join(folder, part), { recursive: true, force: true });
-  }
-  return image;
 }
 
 async function removeNamespace(environment: Environment, name: string): Promise<void> {
