@@ -131,15 +131,7 @@ async function dumpInto(place: DumpPlace, options: HeapDumpOptions): Promise<Hea
   const { jdkMajor } = options;
   const writesSegments = jdkMajor === undefined || jdkMajor >= firstParallelDumpMajor;
   // One, since the JVM is not asked for more dump threads.
-  const upload = createUpload(options, writesSegments ? 1 : 0, () => report());
-  const report = (): void =>
-    options.progress.update({
-      step: 'heapDump',
-      rawBytes: upload.rawBytes,
-      compressedBytes: upload.compressedBytes,
-      sentBytes: upload.storedBytes,
-      sentPartCount: upload.storedPartCount,
-    });
+  const { upload, report } = createUpload(options, writesSegments ? 1 : 0);
   try {
     const end = await follow(place, upload, options, report);
     options.onTime('lastByteTime');
@@ -213,17 +205,24 @@ export function stopReason(
   );
 }
 
-/** Sends a dump by the ticket's URLs, and keeps the progress object's account of it. */
+/** Sends a dump by the ticket's URLs, and keeps the progress object's account of it; `report` tells of it as it is now. */
 export function createUpload(
   options: Pick<
     HeapDumpOptions,
     'order' | 'sizes' | 'progress' | 'log' | 'partsDeadline' | 'onDurable'
   >,
   segmentCount: number,
-  onStored: () => void,
-): DumpUpload {
+): { upload: DumpUpload; report: () => void } {
   const { order, progress, log, partsDeadline, onDurable } = options;
-  return new DumpUpload({
+  const report = (): void =>
+    progress.update({
+      step: 'heapDump',
+      rawBytes: upload.rawBytes,
+      compressedBytes: upload.compressedBytes,
+      sentBytes: upload.storedBytes,
+      sentPartCount: upload.storedPartCount,
+    });
+  const upload = new DumpUpload({
     ...options.sizes,
     partCount: order.partUrls.length,
     expectedBytes: order.expectedBytes,
@@ -247,8 +246,9 @@ export function createUpload(
     onStored: ({ partNumber, bytes }) => {
       progress.partStored(partNumber);
       log.debug('part stored', { partNumber, bytes });
-      onStored();
+      report();
     },
     ...(onDurable && { onDurable }),
   });
+  return { upload, report };
 }

@@ -185,16 +185,8 @@ async function send(
   { directory, fileName }: Leftover,
   segmentCount: number,
 ): Promise<Sent> {
-  const { order, progress, stop, onTime } = options;
-  const upload = createUpload(options, segmentCount, () => report());
-  const report = (): void =>
-    progress.update({
-      step: 'heapDump',
-      rawBytes: upload.rawBytes,
-      compressedBytes: upload.compressedBytes,
-      sentBytes: upload.storedBytes,
-      sentPartCount: upload.storedPartCount,
-    });
+  const { order, stop, onTime } = options;
+  const { upload, report } = createUpload(options, segmentCount);
   const failed = (fault: CaptureError, storedPartCount: number): Sent => ({
     outcome: { fault, storedPartCount },
     whole: false,
