@@ -5,7 +5,7 @@ import type { Logger } from '../log.ts';
 import { decide, type Decision } from '../policy/decide.ts';
 import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
 import type { Policy } from '../policy/policy.ts';
-import { withPodRedaction } from '../policy/redaction.ts';
+import { withPodRestrictions } from '../policy/restrictions.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import type { Signal } from '../signal/signal.ts';
 import { nextOf, type CaptureAnswer } from './capture-answer.ts';
@@ -61,7 +61,7 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
   let policy: Policy;
   try {
     const annotations = pod?.annotations ?? {};
-    policy = withPodRedaction(signal.policy ?? resolvePolicy(annotations), annotations);
+    policy = withPodRestrictions(signal.policy ?? resolvePolicy(annotations), annotations);
   } catch (error) {
     if (!(error instanceof CaptureError) || error.code !== 'InvalidPolicy') throw error;
     return { worth: false, pod, answer: failedAnswer(error.code, messageOf(error)) };

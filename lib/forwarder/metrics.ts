@@ -43,7 +43,7 @@ function signalMetrics(registers: Registry[]) {
     }),
     policyFaults: new Counter({
       name: 'heapcatch_policy_faults_total',
-      help: 'Signals of pods with invalid policy annotations; sent with the built-in default policy.',
+      help: 'Signals of pods with invalid policy annotations; sent with what the others say.',
       registers,
     }),
     putSeconds: new Histogram({

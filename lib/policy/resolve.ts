@@ -23,6 +23,11 @@ interface Setting {
   path: readonly [string] | readonly [string, string];
   read(text: string): unknown;
   accepted: string;
+  /**
+   * What a value that cannot be read counts as, of a setting by which somebody forbids something: a dump that is
+   * stored cannot be taken back. Others fall back to the default.
+   */
+  strictest?(text: string): unknown;
 }
 
 const number = (path: Setting['path'], min: number, max: number): Setting => ({
@@ -35,10 +40,19 @@ const duration = (path: Setting['path'], min: number, max: number): Setting => (
   read: readSeconds,
   accepted: `${min} to ${max} seconds, as "90", "90s", "10m" or "1h"`,
 });
-const list = (path: Setting['path'], names: readonly string[]): Setting => ({
+/** @param ifNoneIsKnown what a list counts as of which no name is known. */
+const list = (
+  path: Setting['path'],
+  names: readonly string[],
+  ifNoneIsKnown: readonly string[],
+): Setting => ({
   path,
   read: (text) => readList(text, names),
   accepted: `a comma-separated list of ${names.join(', ')}, each at most once`,
+  strictest: (text) => {
+    const known = namesIn(text).filter((name) => names.includes(name));
+    return known.length === 0 ? ifNoneIsKnown : [...new Set(known)];
+  },
 });
 
 const yesOrNo = (path: Setting['path']): Setting => ({
@@ -49,7 +63,7 @@ const yesOrNo = (path: Setting['path']): Setting => ({
 
 /** Ranges are those of policySchema, which has the last word; the tests hold both together. */
 const settings: Readonly<Record<string, Setting>> = {
-  enabled: yesOrNo(['enabled']),
+  enabled: { ...yesOrNo(['enabled']), strictest: () => false },
   'on-delete': {
     path: ['triggers', 'podDeletion'],
     read: (text) => text,
@@ -59,6 +73,7 @@ const settings: Readonly<Record<string, Setting>> = {
     path: ['leftovers'],
     read: (text) => text,
     accepted: leftoverModes.join(', '),
+    strictest: () => leftoverModes.at(-1),
   },
   'liveness-failures': number(['triggers', 'livenessFailureCount'], 1, 100),
   cooldown: duration(['limits', 'cooldownSeconds'], 0, 86_400),
@@ -67,9 +82,19 @@ const settings: Readonly<Record<string, Setting>> = {
   'cluster-slots': number(['limits', 'clusterSlotCount'], 1, 50),
   'min-ready': number(['limits', 'minReadyReplicaCount'], 0, 1_000),
   'capture-deadline': duration(['limits', 'captureDeadlineSeconds'], 10, 3_600),
-  evidence: list(['evidence'], artifacts),
-  rungs: list(['rungs'], rungs),
-  redact: { path: ['redact'], read: (text) => text, accepted: redactModes.join(', ') },
+  evidence: list(
+    ['evidence'],
+    artifacts,
+    artifacts.filter((artifact) => artifact !== 'heapDump'),
+  ),
+  // Exec asks to be allowed by its name.
+  rungs: list(['rungs'], rungs, defaultPolicy.rungs),
+  redact: {
+    path: ['redact'],
+    read: (text) => text,
+    accepted: redactModes.join(', '),
+    strictest: () => redactModes.at(-1),
+  },
   'skip-merge': yesOrNo(['heapDump', 'skipMerge']),
 };
 
@@ -80,6 +105,26 @@ const settings: Readonly<Record<string, Setting>> = {
  * @throws CaptureError InvalidPolicy with all faults at once: annotation, value, what is accepted.
  */
 export function resolvePolicy(annotations: Readonly<Record<string, string>>): Policy {
+  const { policy, faults } = readPolicy(annotations);
+  if (faults.length === 0) return policy;
+  const more =
+    faults.length > maxShownFaultCount ? `; and ${faults.length - maxShownFaultCount} more` : '';
+  throw new CaptureError(
+    'InvalidPolicy',
+    `annotations are not valid: ${faults.slice(0, maxShownFaultCount).join('; ')}${more}`,
+    { details: { faults: faults.slice(0, maxShownFaultCount) } },
+  );
+}
+
+/**
+ * As resolvePolicy, where faulty annotations must not stop the capture: each setting by itself. One that cannot be
+ * read has its default, or its strictest value if it is one by which somebody forbids something.
+ */
+export function readPolicy(annotations: Readonly<Record<string, string>>): {
+  policy: Policy;
+  /** One sentence each: annotation, value, what is accepted. */
+  faults: readonly string[];
+} {
   const faults: string[] = [];
   const asked: Record<string, unknown> = {};
   for (const [key, text] of Object.entries(annotations)) {
@@ -94,18 +139,13 @@ export function resolvePolicy(annotations: Readonly<Record<string, string>>): Po
     const part = nested(setting.path, value);
     if (value === undefined || !policySchema.safeParse(part).success) {
       faults.push(`${key} is ${shown(text)}, accepted is ${setting.accepted}`);
+      const strictest = setting.strictest?.(text.slice(0, maxValueLength));
+      if (strictest !== undefined) merge(asked, nested(setting.path, strictest));
       continue;
     }
     merge(asked, part);
   }
-  if (faults.length === 0) return policySchema.parse(asked);
-  const more =
-    faults.length > maxShownFaultCount ? `; and ${faults.length - maxShownFaultCount} more` : '';
-  throw new CaptureError(
-    'InvalidPolicy',
-    `annotations are not valid: ${faults.slice(0, maxShownFaultCount).join('; ')}${more}`,
-    { details: { faults: faults.slice(0, maxShownFaultCount) } },
-  );
+  return { policy: policySchema.parse(asked), faults };
 }
 
 function nested(path: Setting['path'], value: unknown): Record<string, unknown> {
@@ -131,7 +171,11 @@ function readSeconds(text: string): number | undefined {
 }
 
 function readList(text: string, names: readonly string[]): readonly string[] | undefined {
-  const parts = text.split(',').map((part) => part.trim());
+  const parts = namesIn(text);
   const valid = parts.every((part) => names.includes(part)) && new Set(parts).size === parts.length;
   return valid ? parts : undefined;
+}
+
+function namesIn(text: string): readonly string[] {
+  return text.split(',').map((part) => part.trim());
 }

@@ -1,19 +1,35 @@
-import { redactModes, type Policy } from './policy.ts';
-import { annotationPrefix } from './resolve.ts';
+import { leftoverModes, redactModes, type Policy } from './policy.ts';
+import { annotationPrefix, readPolicy } from './resolve.ts';
 
 /**
- * The policy with the stricter redaction of itself and of what the pod's own annotations ask for. A signal's policy
- * comes from elsewhere: from an older forwarder that does not know the annotation, or from one that fell back to the
- * default because of a mistyped one. What cannot be read asks for the strictest, since a dump that is stored
- * unredacted cannot be taken back.
+ * The policy with all that the pod's own annotations forbid: what is collected, by which rungs, whether leftovers
+ * are, whether anything is, and how a dump is redacted. A signal's policy comes from elsewhere: from a person, or from an
+ * older forwarder that does not know an annotation or fell back to the default because of a mistyped one. What cannot
+ * be read asks for the strictest, since a dump that is stored cannot be taken back.
  */
-export function withPodRedaction(
+export function withPodRestrictions(
   policy: Policy,
   annotations: Readonly<Record<string, string>>,
 ): Policy {
-  const asked = annotations[`${annotationPrefix}redact`]?.trim() ?? 'none';
-  const found = redactModes.findIndex((mode) => mode === asked);
-  const strictness = found === -1 ? redactModes.length - 1 : found;
-  const redact = redactModes[Math.max(strictness, redactModes.indexOf(policy.redact))];
-  return redact === undefined || redact === policy.redact ? policy : { ...policy, redact };
+  const { policy: pod } = readPolicy(annotations);
+  // Of all rungs the default leaves one out, so that only a pod's own list is a restriction.
+  const restrictsRungs = `${annotationPrefix}rungs` in annotations;
+  return {
+    ...policy,
+    enabled: policy.enabled && pod.enabled,
+    leftovers: stricter(leftoverModes, policy.leftovers, pod.leftovers),
+    evidence: common(policy.evidence, pod.evidence),
+    rungs: restrictsRungs ? common(policy.rungs, pod.rungs) : policy.rungs,
+    redact: stricter(redactModes, policy.redact, pod.redact),
+  };
+}
+
+function stricter<T>(mildestFirst: readonly T[], one: T, other: T): T {
+  return mildestFirst.indexOf(one) > mildestFirst.indexOf(other) ? one : other;
+}
+
+/** What both allow; where that is nothing, the pod has the last word. */
+function common<T>(asked: readonly T[], allowed: readonly T[]): T[] {
+  const both = asked.filter((one) => allowed.includes(one));
+  return both.length === 0 ? [...allowed] : both;
 }

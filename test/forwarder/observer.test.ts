@@ -310,7 +310,7 @@ describe('Observer: policy', () => {
     expect(await valueOf(metrics.signalsIgnored, { reason: 'PolicyDisabled' })).toBe(1);
   });
 
-  it('sends with the default policy when an annotation is mistyped, counts each, warns once', async () => {
+  it('sends when an annotation is mistyped, without it, counts each, warns once', async () => {
     const { pod, event, sent, metrics, lines } = anObserver();
     pod('ADDED', annotated({ 'heapcatch.dev/cooldwon': '20m' }));
 
@@ -322,6 +322,18 @@ describe('Observer: policy', () => {
     const warnings = lines.filter((line) => line.level === 'warn');
     expect(warnings).toHaveLength(1);
     expect(JSON.stringify(warnings)).toContain('heapcatch.dev/cooldwon');
+  });
+
+  it('keeps what a pod forbids when another of its annotations is mistyped', () => {
+    const { pod, event, sent } = anObserver();
+    pod(
+      'ADDED',
+      annotated({ 'heapcatch.dev/cooldwon': '20m', 'heapcatch.dev/evidence': 'threads' }),
+    );
+
+    event('ADDED', aProbeEvent());
+
+    expect(sent.map(({ policy }) => policy)).toEqual([{ ...defaultPolicy, evidence: ['threads'] }]);
   });
 
   it('believes "enabled: false" whatever else is mistyped', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { CaptureError } from '../../lib/errors.ts';
 import { policySchema } from '../../lib/policy/policy.ts';
-import { defaultPolicy, resolvePolicy } from '../../lib/policy/resolve.ts';
+import { defaultPolicy, readPolicy, resolvePolicy } from '../../lib/policy/resolve.ts';
 
 const ours = (settings: Record<string, string>): Record<string, string> =>
   Object.fromEntries(
@@ -148,6 +148,8 @@ describe('resolvePolicy', () => {
     const value = fc.oneof(fc.string(), fc.constantFrom('true', '10m', 'threads', 'exec', '7'));
     fc.assert(
       fc.property(fc.dictionary(key, value), (annotations) => {
+        const { policy: lenient } = readPolicy(annotations);
+        expect(policySchema.parse(lenient)).toEqual(lenient);
         try {
           const policy = resolvePolicy(annotations);
           expect(policySchema.parse(policy)).toEqual(policy);
@@ -156,6 +158,18 @@ describe('resolvePolicy', () => {
         }
       }),
     );
+  });
+});
+
+describe('readPolicy', () => {
+  it('keeps each valid setting beside faulty ones, and tells of those', () => {
+    const { policy, faults } = readPolicy(
+      ours({ cooldwon: '1h', cooldown: '20m', evidence: 'threads', 'dumps-per-hour': 'many' }),
+    );
+
+    expect(policy.limits).toEqual({ ...defaultPolicy.limits, cooldownSeconds: 1_200 });
+    expect(policy.evidence).toEqual(['threads']);
+    expect(faults).toHaveLength(2);
   });
 });
 

@@ -1,8 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
-import { withPodRedaction } from '../../lib/policy/redaction.ts';
+import { artifacts, type Policy } from '../../lib/policy/policy.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
+import { withPodRestrictions } from '../../lib/policy/restrictions.ts';
 
-describe('withPodRedaction', () => {
+function restricted(policy: Partial<Policy>, name: string, asked: string | undefined): Policy {
+  const annotations = asked === undefined ? {} : { [`heapcatch.dev/${name}`]: asked };
+  return withPodRestrictions({ ...defaultPolicy, ...policy }, annotations);
+}
+
+const allButDump = artifacts.filter((artifact) => artifact !== 'heapDump');
+
+describe('withPodRestrictions', () => {
   it.each([
     ['none', undefined, 'none'],
     ['none', 'primitiveArrays', 'primitiveArrays'],
@@ -13,12 +21,51 @@ describe('withPodRedaction', () => {
     ['allPrimitives', 'primitiveArrays', 'allPrimitives'],
     ['none', 'primitivArrays', 'allPrimitives'],
     ['none', '', 'allPrimitives'],
-  ] as const)('makes of a policy with %s and an annotation of %j: %s', (redact, asked, wanted) => {
-    const annotations = asked === undefined ? {} : { 'heapcatch.dev/redact': asked };
+  ] as const)('redacts with %s in a policy and %j on the pod: %s', (redact, asked, wanted) => {
+    expect(restricted({ redact }, 'redact', asked)).toEqual({ ...defaultPolicy, redact: wanted });
+  });
 
-    expect(withPodRedaction({ ...defaultPolicy, redact }, annotations)).toEqual({
-      ...defaultPolicy,
-      redact: wanted,
-    });
+  it.each([
+    [artifacts, undefined, artifacts],
+    [artifacts, 'threads,heapInfo', ['heapInfo', 'threads']],
+    [['threads', 'heapDump'], 'heapInfo,threads', ['threads']],
+    [['heapDump'], 'threads', ['threads']],
+    [artifacts, 'threads, heapdump', ['threads']],
+    [artifacts, 'no dumps!', allButDump],
+  ] as const)('collects of %j with %j on the pod: %j', (evidence, asked, wanted) => {
+    expect(restricted({ evidence: [...evidence] }, 'evidence', asked).evidence).toEqual(wanted);
+  });
+
+  it.each([
+    [['exec'], undefined, ['exec']],
+    [['nodeAgent', 'ephemeralContainer'], 'nodeAgent', ['nodeAgent']],
+    [['nodeAgent', 'exec'], 'all', ['nodeAgent']],
+    [['nodeAgent'], 'exec', ['exec']],
+  ] as const)('uses of the rungs %j with %j on the pod: %j', (rungs, asked, wanted) => {
+    expect(restricted({ rungs: [...rungs] }, 'rungs', asked).rungs).toEqual(wanted);
+  });
+
+  it.each([
+    ['true', true],
+    ['false', false],
+    ['no', false],
+  ])('lets "enabled: %s" on the pod say %s', (asked, enabled) => {
+    expect(restricted({}, 'enabled', asked).enabled).toBe(enabled);
+  });
+
+  it.each([
+    ['collect', 'collect'],
+    ['ignore', 'ignore'],
+    ['leave', 'ignore'],
+  ])('lets "leftovers: %s" on the pod say %s', (asked, leftovers) => {
+    expect(restricted({}, 'leftovers', asked).leftovers).toBe(leftovers);
+  });
+
+  it('lifts nothing that the policy forbids', () => {
+    const forbidding = { enabled: false, leftovers: 'ignore' } as const;
+
+    const policy = withPodRestrictions({ ...defaultPolicy, ...forbidding }, {});
+
+    expect(policy).toEqual({ ...defaultPolicy, ...forbidding });
   });
 });
