@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { leaseTimes } from '../claim/lease.ts';
-import type { CaptureRecord, CaptureStart } from '../claim/capture-record.ts';
+import type { CaptureRecord } from '../claim/capture-record.ts';
 import { capturePrefix } from '../dump-index/object-keys.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import type { PodFacts } from '../policy/pod-facts.ts';
@@ -16,7 +16,8 @@ import type { ClusterApi } from './ports.ts';
 import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
 import type { Refusal, StartResult } from './agent-reply.ts';
-import { agentNameOf, startAgent, type AgentStart } from './start-agent.ts';
+import { startAgent, type AgentStart } from './start-agent.ts';
+import { startOf } from './start-record.ts';
 import { failedAnswer, skipAnswer, weighSignal, type Intent } from './weigh-signal.ts';
 
 export interface CaptureDeps extends ReleaseDeps, TurnDeps {
@@ -155,7 +156,8 @@ async function startClaimed(
   let uploadId: string | undefined;
   try {
     uploadId = await openUpload(deps.objects, record, intent.plan);
-    const started = startOf(deps, intent, record, uploadId);
+    const [rung = 'exec'] = intent.plan.rungs;
+    const started = startOf(intent, { record, uploadId, rung, refusals: {}, now: deps.clock() });
     // The upload's id is on record before an agent can send the first part: sweep must find every part.
     if (!(await deps.claims.markStarted(record.captureId, record.fencingToken, started))) {
       if (uploadId !== undefined) await dropUpload(deps, record, uploadId);
@@ -185,27 +187,6 @@ function asError({ code, message }: Refusal): CaptureError {
   return new CaptureError(known, message, { retryable: true });
 }
 
-function startOf(
-  deps: CaptureDeps,
-  { plan, nodeAgent }: Intent,
-  record: CaptureRecord,
-  uploadId: string | undefined,
-): CaptureStart {
-  const [rung = 'exec'] = plan.rungs;
-  const refusedDirectories = Object.fromEntries(
-    plan.refusedDirectories.slice(0, 16).map(({ path, reason }) => [path.slice(0, 200), reason]),
-  );
-  return {
-    rung,
-    refusedRungs: plan.refusedRungs,
-    ...(uploadId === undefined ? {} : { uploadId }),
-    agentName: agentNameOf(rung, { record, nodeAgent }),
-    startTime: deps.clock().toISOString(),
-    ...(plan.heapDump.wanted ? {} : { heapDumpRefusal: plan.heapDump.reason }),
-    refusedDirectories,
-  };
-}
-
 /** Tries the plan's rungs in order. The next one only when nothing can be running on the one before. */
 async function startOnBestRung(
   deps: CaptureDeps,
@@ -227,7 +208,17 @@ async function startOnBestRung(
     startSeconds: ticketStartSeconds,
   });
   const refusals: Refusal[] = [];
+  const codes: Partial<Record<Rung, string>> = {};
   for (const rung of plan.rungs) {
+    if (rung !== first) {
+      const now = deps.clock();
+      const started = startOf(intent, { record, uploadId, rung, refusals: codes, now });
+      // Before the start, as with the first one: what a dead agent leaves behind is shown under the rung that ran.
+      if (!(await deps.claims.markStarted(record.captureId, record.fencingToken, started))) {
+        const message = `the claim of ${record.captureId} was lost before ${rung} was tried`;
+        return { outcome: 'refused', code: 'ClaimLost', message, retryable: false };
+      }
+    }
     const ticketUrl = await putTicket(deps.objects, { ...ticket, rung }, ticketStartSeconds);
     const replaced = await replacedPod(deps.cluster, record);
     if (replaced !== undefined) return replaced;
@@ -247,6 +238,7 @@ async function startOnBestRung(
     const { code, message: explanation } = result;
     deps.logger.warn('rung refused', { captureId: record.captureId, rung, code, explanation });
     refusals.push(result);
+    codes[rung] = code;
   }
   const [best, ...others] = refusals;
   if (best === undefined) throw new Error('a plan without a rung was claimed');

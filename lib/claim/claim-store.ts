@@ -72,7 +72,8 @@ export interface ClaimStore {
   readCapture(captureId: string): Promise<CaptureRecord | undefined>;
   /**
    * claimed → started. Now is `started.startTime`. `false` when the lock is no longer ours, its lease has
-   * ended, or the capture is being finished: the caller must start nothing. The same again is `true`.
+   * ended, or the capture is being finished: the caller must start nothing. The same again is `true`; another start is
+   * only where it names the rung on record as refused, and has the same upload.
    */
   markStarted(captureId: string, fencingToken: number, started: CaptureStart): Promise<boolean>;
   /**

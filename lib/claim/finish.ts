@@ -40,11 +40,9 @@ export async function markStarted(
     const capture = await readOwnCapture(table, captureId, fencingToken, nowMillis);
     if (capture === undefined) return false;
     const record = recordOf(capture);
-    if (capture.state !== 'claimed') {
-      return (
-        capture.state === 'started' && JSON.stringify(record.started) === JSON.stringify(started)
-      );
-    }
+    if (capture.state !== 'claimed' && capture.state !== 'started') return false;
+    if (JSON.stringify(record.started) === JSON.stringify(started)) return true;
+    if (record.started !== undefined && !followsRefusedRung(record.started, started)) return false;
     const [byLock, byCapture] = await write(table, [
       {
         kind: 'check',
@@ -56,6 +54,11 @@ export async function markStarted(
     if (byLock !== undefined) return false;
     return byCapture === undefined ? true : undefined;
   });
+}
+
+/** The next rung of the same run: it says of the one on record that it was refused. */
+function followsRefusedRung(before: CaptureStart, next: CaptureStart): boolean {
+  return next.uploadId === before.uploadId && next.refusedRungs[before.rung] !== undefined;
 }
 
 /** ClaimStore.beginFinish over any table. */

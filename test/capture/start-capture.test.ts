@@ -254,6 +254,30 @@ describe('startCapture', () => {
 
     expect(answer).toMatchObject({ reason: 'Started', rung: 'ephemeralContainer' });
     expect(world.ticket().rung).toBe('ephemeralContainer');
+    expect((await world.record()).started).toMatchObject({
+      rung: 'ephemeralContainer',
+      refusedRungs: { nodeAgent: 'Busy' },
+    });
+  });
+
+  it('starts no further rung once the claim is lost', async () => {
+    const stdout = '{"outcome":"refused","reason":"Busy","message":"two captures run"}\n';
+    world.cluster.execResult = { exitCode: 3, stdout, stderr: '' };
+    const { claims } = world;
+    const marked: string[] = [];
+    world.claims = {
+      ...claims,
+      markStarted: async (captureId, fencingToken, started) => {
+        marked.push(started.rung);
+        return marked.length === 1 && claims.markStarted(captureId, fencingToken, started);
+      },
+    };
+
+    const answer = await start();
+
+    expect(marked).toEqual(['nodeAgent', 'ephemeralContainer']);
+    expect(answer).toMatchObject({ decision: 'failed', reason: 'ClaimLost' });
+    expect(world.cluster.ephemeralAgents).toEqual([]);
   });
 
   it('starts nothing in a pod that was replaced after the claim, and gives the claim back', async () => {

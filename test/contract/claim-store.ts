@@ -451,6 +451,23 @@ function tokenContract(provider: ClaimStoreProvider): void {
     expect(await store.readCapture(captureId)).toMatchObject({ state: 'started', started });
   });
 
+  it('marks the next rung of a capture whose first one was refused', async () => {
+    const store = await provider.create();
+    const { captureId } = await acquire(store);
+    const first = { ...startAt(after(1)), uploadId: 'upload-1' };
+    const refusedRungs = { [first.rung]: 'AgentStartFailed' };
+    const next = { ...first, rung: 'ephemeralContainer' as const, refusedRungs };
+    await store.markStarted(captureId, 1, first);
+
+    expect(await store.markStarted(captureId, 1, { ...next, uploadId: 'upload-2' })).toBe(false);
+    expect(await store.markStarted(captureId, 1, next)).toBe(true);
+    expect(await store.readCapture(captureId)).toMatchObject({ state: 'started', started: next });
+    await store.beginFinish(captureId, 1, {
+      ...{ finisherIdentity: 'sweep', now: after(2), leaseSeconds: 60 },
+    });
+    expect(await store.markStarted(captureId, 1, first)).toBe(false);
+  });
+
   it('lets a token that is not the current one finish nothing', async () => {
     const store = await provider.create();
     const { captureId, lockKey } = await acquire(store);
