@@ -1,12 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { CaptureError, messageOf } from '../errors.ts';
-import { ticketSchema, type Ticket } from '../capture/ticket.ts';
+import { maxTicketBytes, ticketSchema, type Ticket } from '../capture/ticket.ts';
 import { validate } from '../validation.ts';
 import { systemCode } from './container-path.ts';
 import { send } from './put-object.ts';
-
-/** 10,000 presigned URLs of some 1.5 KiB. */
-const maxTicketBytes = 32 * 1024 * 1024;
 
 const pauseMilliseconds = 500;
 

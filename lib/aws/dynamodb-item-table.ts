@@ -12,7 +12,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { openCapturesIndex } from '../claim/claim-items.ts';
 import type { Item } from '../claim/condition.ts';
-import type { ItemTable, LeaseEndRange, Write, WriteResult } from '../claim/item-table.ts';
+import type { ItemTable, Write, WriteResult } from '../claim/item-table.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { fromAttributes, toAttributes, toConditionExpression } from './condition-expression.ts';
 
@@ -50,7 +50,7 @@ export function createDynamoDbItemTable(options: DynamoDbTableOptions): ItemTabl
   return {
     read: (keys) => readAll(options, keys),
     write: (writes) => transact(options, writes),
-    listOpen: (range, limit) => listOpen(options, range, limit),
+    listOpen: (lease, nowMillis, limit) => listOpen(options, lease, nowMillis, limit),
   };
 }
 
@@ -114,25 +114,24 @@ async function transact(
 
 async function listOpen(
   { client, tableName }: DynamoDbTableOptions,
-  range: LeaseEndRange,
+  lease: 'ended' | 'alive',
+  nowMillis: number,
   limit: number,
 ): Promise<readonly Item[]> {
-  const [comparison, millis] =
-    'untilMillis' in range ? ['<=', range.untilMillis] : ['>', range.afterMillis];
   const items: Item[] = [];
   let from: Record<string, AttributeValue> | undefined;
   do {
     const command = new QueryCommand({
       TableName: tableName,
       IndexName: openCapturesIndex,
-      KeyConditionExpression: `#openCapture = :open AND #leaseExpireMillis ${comparison} :millis`,
+      KeyConditionExpression: `#openCapture = :open AND #leaseExpireMillis ${lease === 'ended' ? '<=' : '>'} :now`,
       ExpressionAttributeNames: {
         '#openCapture': 'openCapture',
         '#leaseExpireMillis': 'leaseExpireMillis',
       },
       ExpressionAttributeValues: {
         ':open': { S: 'open' },
-        ':millis': { N: String(millis) },
+        ':now': { N: String(nowMillis) },
       },
       ScanIndexForward: true,
       Limit: limit - items.length,

@@ -5,6 +5,13 @@ import type { Plan } from './plan.ts';
 import type { ObjectStore } from './ports.ts';
 import type { Ticket } from './ticket.ts';
 
+/**
+ * A function does not learn how long the credentials that sign its URLs still live ("Services that assume a role, such as
+ * the AWS Lambda execution role, don't necessarily comply with the role's session duration settings",
+ * https://repost.aws/knowledge-center/presigned-url-s3-bucket-expiration), so fresh ones are asked for long before. Most
+ * captures have ended by then.
+ */
+const wishSeconds = 300;
 /** The manifest may come a moment after the deadline; the function's clock may be ahead of the bucket's. */
 const urlMarginSeconds = 60;
 
@@ -36,7 +43,7 @@ export async function buildTicket(objects: ObjectStore, order: TicketOrder): Pro
   const { record, now } = order;
   const keys = objectKeys(record.objectPrefix);
   const deadline = Date.parse(record.captureDeadlineTime);
-  const expiresSeconds = Math.ceil((deadline - now.getTime()) / 1000) + urlMarginSeconds;
+  const expiresSeconds = urlSeconds(record, now);
   const evidence: Ticket['evidence'] = [];
   for (const artifact of order.artifacts) {
     if (artifact === 'heapDump') continue;
@@ -66,6 +73,28 @@ export async function buildTicket(objects: ObjectStore, order: TicketOrder): Pro
     ...(order.leftovers === undefined ? {} : { leftovers: order.leftovers }),
     progressUrl: await objects.presignPut(keys.progress, expiresSeconds),
     manifestUrl: await objects.presignPut(keys.manifest, expiresSeconds),
+    renewal: await renewalOf(objects, record, 0, now),
+  };
+}
+
+/** Seconds for which URLs of this capture are signed. */
+export function urlSeconds(record: CaptureRecord, now: Date): number {
+  const seconds = (Date.parse(record.captureDeadlineTime) - now.getTime()) / 1_000;
+  return Math.ceil(seconds) + urlMarginSeconds;
+}
+
+/** Where the ticket of this number says that the next one is to be found, and when to ask for it. */
+export async function renewalOf(
+  objects: ObjectStore,
+  record: CaptureRecord,
+  number: number,
+  now: Date,
+): Promise<NonNullable<Ticket['renewal']>> {
+  const objectKey = ticketKey(record.captureId, record.fencingToken);
+  return {
+    getUrl: await objects.presignGet(objectKey, urlSeconds(record, now)),
+    number,
+    wishTime: new Date(now.getTime() + wishSeconds * 1_000).toISOString(),
   };
 }
 
@@ -103,8 +132,16 @@ export async function putTicket(
   startSeconds: number,
 ): Promise<string> {
   const objectKey = ticketKey(ticket.captureId, ticket.fencingToken);
+  const order = { ...ticket };
+  // The exec agent refuses what it does not know.
+  if (order.rung === 'exec') delete order.renewal;
+  await writeTicket(objects, order);
+  return objects.presignGet(objectKey, startSeconds);
+}
+
+export async function writeTicket(objects: ObjectStore, ticket: Ticket): Promise<void> {
+  const objectKey = ticketKey(ticket.captureId, ticket.fencingToken);
   await objects.putObject(objectKey, Buffer.from(JSON.stringify(ticket)), {
     contentType: 'application/json',
   });
-  return objects.presignGet(objectKey, startSeconds);
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { pressures } from '../jvm/memory-pressure.ts';
 import { artifacts, redactModes, rungs } from '../policy/policy.ts';
-import { maxPartCount } from './ticket.ts';
+import { maxPartCount, maxRenewalCount } from './ticket.ts';
 
 const time = z.iso.datetime({ offset: true });
 const bytes = z.number().int().min(0);
@@ -188,5 +188,13 @@ export const progressSchema = z.strictObject({
   /** Put before the last part is sent, which ends in the end record: nothing must be appended after it. */
   finalPartNumber: z.number().int().min(1).max(maxPartCount).optional(),
   jvm: jvmFacts.optional(),
+  /** The fresh ticket that the agent asks for: its number, and how many part URLs it should have at least. */
+  renewalWish: z
+    .strictObject({
+      number: z.number().int().min(1).max(maxRenewalCount),
+      partCount: z.number().int().min(1).max(maxPartCount).optional(),
+    })
+    .optional(),
 });
+export type RenewalWish = NonNullable<z.output<typeof progressSchema>['renewalWish']>;
 export type Progress = z.output<typeof progressSchema>;

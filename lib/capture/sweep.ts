@@ -28,11 +28,11 @@ export async function sweepCaptures(
   options: { limit: number },
 ): Promise<SweepAnswer> {
   const overdue = await deps.claims.listOverdue(deps.clock(), options.limit);
-  const underWay = await deps.claims.listUnderWay(deps.clock(), options.limit);
+  const running = await deps.claims.listRunning(deps.clock(), options.limit);
   const finished: SweepAnswer['finished'][number][] = [];
   const left: SweepAnswer['left'][number][] = [];
   const failed: SweepAnswer['failed'][number][] = [];
-  for (const record of [...overdue, ...underWay]) {
+  for (const record of [...overdue, ...running]) {
     const { captureId } = record;
     const isOverdue = overdue.includes(record);
     if (deps.remainingMillis() < minMillisPerCapture) {

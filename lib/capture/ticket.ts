@@ -9,6 +9,11 @@ export const defaultPartBytes = minPartBytes;
 /** Small, since each stream holds three: with 2 MiB the agent's peak was 20 MiB higher, the ratio the same (docs/decisions). */
 export const defaultBlockBytes = 512 * 1024;
 
+/** 10,000 presigned URLs of some 1.5 KiB. */
+export const maxTicketBytes = 32 * 1024 * 1024;
+/** The longest capture has an hour; one that asks more often than every few seconds is out of order. */
+export const maxRenewalCount = 1_000;
+
 const time = z.iso.datetime({ offset: true, error: 'accepted is an RFC 3339 time' });
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'accepted is an http or https URL' })
@@ -100,5 +105,19 @@ export const ticketSchema = z.strictObject({
     .optional(),
   progressUrl: httpUrl,
   manifestUrl: httpUrl,
+  /**
+   * How the agent gets a fresh ticket (renew-tickets.ts), since a URL ends with the credentials that signed it, whatever
+   * it says itself. Absent for the exec agent, which does not ask for one.
+   */
+  renewal: z
+    .strictObject({
+      /** Of this very ticket, which is written anew in its place. */
+      getUrl: httpUrl,
+      /** 0 of the first ticket; grows by one each time. */
+      number: z.number().int().min(0).max(maxRenewalCount),
+      /** From then on the agent wishes for the next one. */
+      wishTime: time,
+    })
+    .optional(),
 });
 export type Ticket = z.output<typeof ticketSchema>;

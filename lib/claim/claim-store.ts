@@ -111,6 +111,9 @@ export interface ClaimStore {
   ): Promise<'finished' | 'stale'>;
   /** Captures in a non-terminal state whose lease has ended, oldest lease first, at most `limit` (1..100). */
   listOverdue(now: Date, limit: number): Promise<readonly CaptureRecord[]>;
-  /** Captures in a non-terminal state whose lease has not ended, the first to end first, at most `limit` (1..100). */
-  listUnderWay(now: Date, limit: number): Promise<readonly CaptureRecord[]>;
+  /**
+   * Captures in state `started` whose lease has not ended, the one that ends first at the head, of at most `limit`
+   * (1..100) that are open. As with listOverdue the answer can lag behind.
+   */
+  listRunning(now: Date, limit: number): Promise<readonly CaptureRecord[]>;
 }

@@ -26,11 +26,8 @@ export interface ItemTable {
   /** All of it or nothing. At most 100 writes, each on another item. */
   write(writes: readonly Write[]): Promise<WriteResult>;
   /**
-   * Items with `openCapture` whose `leaseExpireMillis` lies in the range, lowest first. Reads an
-   * index that may lag behind: what it shows must be proven before it is acted upon.
+   * Items with `openCapture` whose lease is `ended` (`leaseExpireMillis` is at most now) or `alive` (above), lowest
+   * first. Reads an index that may lag behind: what it shows must be proven before it is acted upon.
    */
-  listOpen(range: LeaseEndRange, limit: number): Promise<readonly Item[]>;
+  listOpen(lease: 'ended' | 'alive', nowMillis: number, limit: number): Promise<readonly Item[]>;
 }
-
-/** Milliseconds since 1970: up to and with the one, or beyond the other. */
-export type LeaseEndRange = { readonly untilMillis: number } | { readonly afterMillis: number };

@@ -5,7 +5,6 @@ import { captureItemKey, lockItemKey } from './claim-keys.ts';
 import type { CaptureRecord } from './capture-record.ts';
 import type { ClaimStore, WorkloadHistory } from './claim-store.ts';
 import { beginFinish, finish, markStarted } from './finish.ts';
-import type { Item } from './condition.ts';
 import type { ItemTable } from './item-table.ts';
 
 const maxListedCount = 100;
@@ -42,18 +41,21 @@ export function createTableClaimStore(table: ItemTable, options: ClaimStoreOptio
     beginFinish: (captureId, fencingToken, finisher) =>
       beginFinish(table, captureId, fencingToken, finisher),
     finish: (captureId, fencingToken, result) => finish(table, captureId, fencingToken, result),
-    async listOverdue(now, limit) {
-      const range = { untilMillis: now.getTime() };
-      return recordsOf(await table.listOpen(range, Math.min(limit, maxListedCount)), now);
-    },
-    async listUnderWay(now, limit) {
-      const range = { afterMillis: now.getTime() };
-      return recordsOf(await table.listOpen(range, Math.min(limit, maxListedCount)), now);
+    listOverdue: (now, limit) => listOpen(table, 'ended', now, limit),
+    async listRunning(now, limit) {
+      const open = await listOpen(table, 'alive', now, limit);
+      return open.filter(({ state }) => state === 'started');
     },
   };
 }
 
-function recordsOf(items: readonly Item[], now: Date): readonly CaptureRecord[] {
+async function listOpen(
+  table: ItemTable,
+  lease: 'ended' | 'alive',
+  now: Date,
+  limit: number,
+): Promise<readonly CaptureRecord[]> {
+  const items = await table.listOpen(lease, now.getTime(), Math.min(limit, maxListedCount));
   return items
     .map((item) => unlessExpired(captureFrom(item), now.getTime()))
     .filter((capture) => capture !== undefined)

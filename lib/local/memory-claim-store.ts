@@ -29,12 +29,11 @@ export function createMemoryItemTable(): ItemTable {
       writes.forEach(apply);
       return Promise.resolve({ outcome: 'written' });
     },
-    listOpen: (range, limit) => {
-      const isIn = (millis: number): boolean =>
-        'untilMillis' in range ? millis <= range.untilMillis : millis > range.afterMillis;
+    listOpen: (lease, nowMillis, limit) => {
       const leaseOf = (item: Item): number => Number(item['leaseExpireMillis']);
       const open = [...items.values()]
-        .filter((item) => item['openCapture'] === 'open' && isIn(leaseOf(item)))
+        .filter((item) => item['openCapture'] === 'open')
+        .filter((item) => leaseOf(item) <= nowMillis === (lease === 'ended'))
         .sort((left, right) => leaseOf(left) - leaseOf(right));
       return Promise.resolve(structuredClone(open.slice(0, limit)));
     },

@@ -121,11 +121,7 @@ describe('a fault of the service', () => {
   ] as const)('%s (%s) is retryable: %s', async (name, status, retryable) => {
     const { table } = tableWith(fault(name, status));
 
-    for (const ask of [
-      table.read(['a']),
-      table.write([put]),
-      table.listOpen({ untilMillis: 1 }, 1),
-    ]) {
+    for (const ask of [table.read(['a']), table.write([put]), table.listOpen('ended', 1, 1)]) {
       await expect(ask).rejects.toMatchObject({
         code: 'ClaimStoreUnavailable',
         retryable,
@@ -168,7 +164,7 @@ describe('reading', () => {
     const page = { Items: [{ pk: { S: 'a' } }], LastEvaluatedKey: { pk: { S: 'a' } } };
     const { table, commands } = tableWith(page);
 
-    expect(await table.listOpen({ untilMillis: 5 }, 3)).toHaveLength(3);
+    expect(await table.listOpen('ended', 5, 3)).toHaveLength(3);
 
     const limits = commands.map((command) => (command as QueryCommand).input.Limit);
     expect(limits).toEqual([3, 2, 1]);

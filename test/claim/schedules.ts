@@ -233,7 +233,7 @@ class World {
     return {
       read: (keys) => hold(() => table.read(keys)),
       write: (writes) => hold(() => table.write(writes)),
-      listOpen: (range, limit) => hold(() => table.listOpen(range, limit)),
+      listOpen: (lease, nowMillis, limit) => hold(() => table.listOpen(lease, nowMillis, limit)),
     };
   }
 }

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { LockCondition } from '../../lib/claim/claim-conditions.ts';
+import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
 import type { ClaimStore } from '../../lib/claim/claim-store.ts';
 import {
   acquire,
@@ -598,13 +599,27 @@ function overdueContract(provider: ClaimStoreProvider): void {
     expect(await store.listOverdue(afterMillis(-1, leaseEnd(10)), 100)).toEqual([]);
   });
 
-  it('shows captures under way whose lease has not ended, the first to end first, no more than asked for', async () => {
-    const running = await store.listUnderWay(leaseEnd(20), 100);
-    const first = await store.listUnderWay(leaseEnd(0), 1);
+  it('shows as running what was started and has a lease, the one that ends first at the head', async () => {
+    const others = await provider.create();
+    const records: CaptureRecord[] = [];
+    for (const [index, seconds] of [30, 10, 40, 20].entries()) {
+      records.push(await acquire(others, { workload: workload(index), now: after(seconds) }));
+    }
+    for (const { captureId } of records.slice(0, 3)) {
+      await others.markStarted(captureId, 1, startAt(after(50)));
+    }
+    const [third] = records.slice(2);
+    const finisher = { finisherIdentity: 'seal', now: after(60), leaseSeconds: 60 };
 
-    expect(acquireTimesOf(running)).toEqual([30, 40].map((of) => after(of).toISOString()));
-    expect(acquireTimesOf(first)).toEqual([after(10).toISOString()]);
-    expect(await store.listUnderWay(leaseEnd(40), 100)).toEqual([]);
+    expect(acquireTimesOf(await others.listRunning(after(70), 100))).toEqual(
+      [10, 30, 40].map((of) => after(of).toISOString()),
+    );
+    expect(await others.listRunning(leaseEnd(40), 100)).toEqual([]);
+    expect(await others.listRunning(afterMillis(-1, leaseEnd(40)), 100)).toHaveLength(1);
+    await others.beginFinish(third!.captureId, 1, finisher);
+    expect(acquireTimesOf(await others.listRunning(after(70), 100))).toEqual(
+      [10, 30].map((of) => after(of).toISOString()),
+    );
   });
 
   it('shows a capture that is being finished, and none that has ended', async () => {

@@ -209,5 +209,14 @@ describe('the functions', () => {
 
       expect(answer.finished).toMatchObject([{ state: 'salvaged' }]);
     });
+
+    it('renews the ticket of an agent that asks for it', async () => {
+      await capture(signal());
+      await world.runAgent({ diesBeforeEnd: true, progress: { renewalWish: { number: 1 } } });
+
+      const answer = await createSweepHandler(wire)({ source: 'aws.events' }, context);
+
+      expect(answer).toMatchObject({ renewed: [{ number: 1 }], finished: [] });
+    });
   });
 });
