@@ -83,7 +83,8 @@ function victimOf(
   };
   if (saver === 'heapcatch') {
     const annotations = {
-      'heapcatch.dev/on-delete': 'always',
+      // Elsewhere the removal of the workload would begin a capture, beside that of the next one.
+      ...(way.warning === 'deletion' && { 'heapcatch.dev/on-delete': 'always' }),
       'heapcatch.dev/cooldown': '0s',
       'heapcatch.dev/node-slots': '10',
       'heapcatch.dev/cluster-slots': '50',

@@ -80,7 +80,8 @@ export const ways: readonly Way[] = [
   {
     name: 'three-replicas',
     warning: 'probe',
-    victim: { replicas: 3 },
+    // Each waits for its turn; without a hook the third has been restarted by then.
+    victim: { replicas: 3, preStopSleepSeconds: 20 },
     begin: (victims) => askEach(victims, '/fail'),
   },
   {
