@@ -17,10 +17,11 @@ import { findJvm, pidsInSight } from './find-jvm.ts';
 import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
 import { askJvmFacts, attachIsDisabled } from './jvm-facts.ts';
 import { collectLeftover, type StoredLeftover } from './leftovers.ts';
+import { LiveTicket, type LiveTicketOptions } from './live-ticket.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import { ProgressReporter } from './progress.ts';
 import { HolePuncher } from './punch-holes.ts';
-import { putObject, type PutBody } from './put-object.ts';
+import type { PutBody } from './put-object.ts';
 import { agentVersion } from './version.ts';
 import { niceThisProcess, planWorkBeside } from './work-beside.ts';
 import { sizesOf, type Pace, type ShapeSizes } from './work-plan.ts';
@@ -53,6 +54,7 @@ interface Capture extends CaptureOptions {
   readonly partsDeadline: number;
   readonly stop: AbortSignal;
   readonly progress: ProgressReporter;
+  readonly live: LiveTicket;
   readonly manifest: Manifest;
   /** A file that was stored, to be removed once the manifest says so. */
   leftover?: StoredLeftover;
@@ -77,16 +79,17 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
   );
   const { captureId, fencingToken } = ticket;
   const log = options.log.with({ captureId, fencingToken, podName: ticket.target.podName });
+  const partsDeadline = deadline - margin / 5;
+  const wish: LiveTicketOptions['wish'] = (wanted) => capture.progress.wish(wanted);
+  const live = new LiveTicket({ ticket, log, deadline, wish });
   const capture: Capture = {
     ...options,
-    log,
-    deadline,
-    partsDeadline: deadline - margin / 5,
+    ...{ log, live, deadline, partsDeadline },
     stop: stop.signal,
     progress: new ProgressReporter({
       captureId,
       fencingToken,
-      put: (body) => putObject(ticket.progressUrl, body, { deadline: deadline - margin / 5 }),
+      put: (body) => live.put((now) => now.progressUrl, body, { deadline: partsDeadline }),
       onTell: ({ step, rawBytes, compressedBytes, sentBytes, sentPartCount, estimate }) =>
         log.info('progress', {
           ...{ step, rawBytes, compressedBytes, sentBytes, sentPartCount, ...estimate },
@@ -103,6 +106,7 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
     if (end !== 'unfinished') await capture.leftover?.remove(log);
     return end;
   } finally {
+    live.close();
     await capture.leftover?.close();
     noteEnd?.(end);
     clearTimeout(stopTimer);
@@ -194,7 +198,7 @@ async function dumpHeap(
   jvm: ProcessFacts,
   jdkMajor: number | undefined,
 ): Promise<HeapDumpOutcome | undefined> {
-  const { ticket, manifest, progress, log, stop, partsDeadline, procRoot } = capture;
+  const { ticket, live, manifest, progress, log, stop, partsDeadline, procRoot } = capture;
   if (!ticket.heapDump) return undefined;
   const heapUsedBytes = manifest.jvm?.heapUsedBytes;
   progress.expect(expectedDump(ticket.heapDump.expectedBytes, heapUsedBytes));
@@ -203,8 +207,8 @@ async function dumpHeap(
   const stepBytes = capture.holeStepBytes;
   const puncher = stepBytes === undefined ? undefined : new HolePuncher({ log, stepBytes });
   const outcome = await saveHeapDump({
-    ...{ sizes, pace },
-    ...{ ticket, order: ticket.heapDump, procRoot, jvm, attached, stop, partsDeadline, progress },
+    ...{ sizes, pace, order: ticket.heapDump },
+    ...{ ticket, live, procRoot, jvm, attached, stop, partsDeadline, progress },
     ...{ log, stallSeconds: capture.stallSeconds ?? 60 },
     ...(jdkMajor !== undefined && { jdkMajor }),
     ...(heapUsedBytes !== undefined && { heapUsedBytes }),
@@ -253,7 +257,7 @@ async function conclude(
   capture: Capture,
   outcome: HeapDumpOutcome | undefined,
 ): Promise<CaptureEnd> {
-  const { manifest, ticket, log, deadline } = capture;
+  const { manifest, live, log, deadline } = capture;
   const interrupted =
     outcome !== undefined &&
     outcome.dump === undefined &&
@@ -266,7 +270,7 @@ async function conclude(
   }
   manifest.times.endTime = new Date().toISOString();
   try {
-    await putObject(ticket.manifestUrl, jsonBody(manifest), { deadline });
+    await live.put((ticket) => ticket.manifestUrl, jsonBody(manifest), { deadline });
   } catch (error) {
     log.error('the manifest was not written', { reason: messageOf(error) });
     return 'unfinished';

@@ -7,6 +7,7 @@ import {
   type PartRange,
   type StreamRanges,
 } from '../capture/part-layout.ts';
+import { maxPartCount } from '../capture/ticket.ts';
 import { endRecord } from '../hprof/end-record.ts';
 import type { RedactMode } from '../hprof/redact.ts';
 import { DumpRedaction } from './dump-redaction.ts';
@@ -32,6 +33,8 @@ export interface DumpUploadOptions extends PartSenderOptions {
   /** What is zeroed in every stream before it is compressed. */
   readonly redact: RedactMode | undefined;
   readonly announceFinalPart: (partNumber: number) => Promise<void>;
+  /** Asks for part numbers up to this one; resolves with the highest that can be used from then on. */
+  readonly morePartNumbers?: (partCount: number) => Promise<number>;
   readonly onDurable?: OnDurable;
 }
 
@@ -65,7 +68,8 @@ export interface DumpStreams {
  */
 export class DumpUpload implements DumpStreams {
   readonly #options: DumpUploadOptions;
-  readonly #ranges: StreamRanges | undefined;
+  #ranges: StreamRanges | undefined;
+  #partCount: number;
   readonly #sender: PartSender;
   readonly #redaction: DumpRedaction | undefined;
   readonly #streams: Stream[] = [];
@@ -77,9 +81,15 @@ export class DumpUpload implements DumpStreams {
 
   constructor(options: DumpUploadOptions) {
     this.#options = options;
+    this.#partCount = options.partCount;
     this.#sender = new PartSender(options);
     this.#redaction = options.redact && new DumpRedaction(options.redact);
     this.#ranges = streamRanges(options.partCount, options.segmentCount);
+  }
+
+  /** Part numbers that can be used. */
+  get partCount(): number {
+    return this.#partCount;
   }
 
   get segmentCount(): number {
@@ -179,12 +189,40 @@ export class DumpUpload implements DumpStreams {
   }
 
   #announce(): Promise<void> {
+    this.#announced ??= this.#options.announceStreams(this.#firstPartNumbers());
+    return this.#announced;
+  }
+
+  #firstPartNumbers(): number[] {
     const { segments = [] } = this.#ranges ?? {};
     const rest = this.#ranges?.restAfter(segments.length);
     const ranges = [...segments, ...(rest ? [rest] : [])];
-    const firstPartNumbers = [1, ...ranges.map(({ firstPartNumber }) => firstPartNumber)];
-    this.#announced ??= this.#options.announceStreams(firstPartNumbers);
-    return this.#announced;
+    return [1, ...ranges.map(({ firstPartNumber }) => firstPartNumber)];
+  }
+
+  /**
+   * Asks for more part numbers for a stream. Only one that no other's numbers follow can have them: the only one, the
+   * rest, or the last segment, whose rest then moves.
+   * @returns how many the stream has from then on.
+   */
+  async #extend(index: number, range: PartRange): Promise<number> {
+    const { morePartNumbers } = this.#options;
+    const segmentCount = this.#ranges?.segments.length ?? 0;
+    const isSegment = index >= 1 && index <= segmentCount;
+    const mayGrow = (): boolean =>
+      index === this.#streams.length - 1 &&
+      (this.#ranges === undefined || (isSegment ? index === segmentCount : index > 0));
+    if (!morePartNumbers || !mayGrow()) return range.partCount;
+    const partCount = await morePartNumbers(Math.min(2 * this.#partCount, maxPartCount - 1));
+    if (partCount <= this.#partCount || !mayGrow()) return range.partCount;
+    const grownCount = partCount - this.#partCount;
+    this.#partCount = partCount;
+    if (isSegment) {
+      this.#ranges = this.#ranges?.grownTo(partCount);
+      this.#announced = this.#options.announceStreams(this.#firstPartNumbers());
+      await this.#announced;
+    }
+    return range.partCount + grownCount;
   }
 
   #open(
@@ -195,6 +233,7 @@ export class DumpUpload implements DumpStreams {
     const { blockBytes, partBytes, expectedBytes, announceFinalPart, onDurable } = this.#options;
     const { fileHeader = 'expected', startOffset = 0, share } = about;
     const isFirst = this.#streams.length === 0;
+    const index = this.#streams.length;
     const sizes = {
       partCount: range.partCount,
       firstBytes: partBytes,
@@ -203,7 +242,11 @@ export class DumpUpload implements DumpStreams {
     };
     const parts = new PartWriter(this.#sender, {
       range,
-      partBytesAt: (index) => partBytesAt(index, sizes),
+      partBytesAt: (partIndex) => partBytesAt(partIndex, sizes),
+      extend: async () => {
+        sizes.partCount = await this.#extend(index, { ...range, partCount: sizes.partCount });
+        return sizes.partCount;
+      },
       announceFinalPart,
       onDurable: (rawBytes) => {
         if (this.#filesOpen) onDurable?.(file, startOffset + rawBytes);

@@ -14,12 +14,14 @@ import { readMemoryFacts } from './memory-facts.ts';
 import { describeProcesses } from './process-evidence.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import type { ProgressReporter } from './progress.ts';
-import { putObject, type PutBody } from './put-object.ts';
+import type { LiveTicket } from './live-ticket.ts';
+import type { PutBody } from './put-object.ts';
 import { askForThreadsInLog } from './threads-in-log.ts';
 
 /** What the steps of the evidence need of a capture. */
 export interface EvidenceSteps {
   readonly ticket: Ticket;
+  readonly live: Pick<LiveTicket, 'put'>;
   readonly procRoot: string;
   readonly manifest: Manifest;
   readonly progress: ProgressReporter;
@@ -48,7 +50,7 @@ export async function beginProcessFacts(
   const store = async (): Promise<void> => {
     try {
       const chunks = [Buffer.from(text)];
-      const what = { chunks, putUrl: order.putUrl, put: putWith(steps) };
+      const what = { chunks, putUrl: order.putUrl, put: putWith(steps, 'processFacts') };
       noteStored(steps, await storeEvidence('processFacts', what), started);
     } catch (error) {
       noteFault(steps, error, 'processFacts: ');
@@ -83,7 +85,7 @@ export async function collectAllEvidence(
     try {
       const order = { artifact, putUrl };
       const { stored, text } = await collectEvidence(attached, order, {
-        ...{ signal: stop, put: putWith(steps) },
+        ...{ signal: stop, put: putWith(steps, artifact) },
       });
       if (artifact === 'nativeMemory') nativeMemory = text();
       if (stored) noteStored(steps, stored, started);
@@ -143,9 +145,13 @@ function noteStored({ manifest, log }: EvidenceSteps, stored: StoredEvidence, st
   log.info('evidence stored', { artifact: stored.artifact, bytes: stored.bytes, milliseconds });
 }
 
-function putWith({ partsDeadline }: EvidenceSteps) {
+function putWith({ live, partsDeadline }: EvidenceSteps, artifact: StoredEvidence['artifact']) {
   return (url: string, body: PutBody): Promise<unknown> =>
-    putObject(url, body, { deadline: evidenceDeadline(partsDeadline) });
+    live.put(
+      ({ evidence }) => evidence.find((order) => order.artifact === artifact)?.putUrl ?? url,
+      body,
+      { deadline: evidenceDeadline(partsDeadline) },
+    );
 }
 
 /** An outage of the bucket must not take the time that the dump needs, on whose end it may be over. */

@@ -199,9 +199,7 @@ class Following {
   ): Promise<ReadEnd> {
     const { stopReason, onBytes } = this.#options;
     const timer = new RestTimer(this.#options, this.#watch);
-    let position = start;
-    let segmentBytes = 0;
-    let jvmEnded = false;
+    let [position, segmentBytes, jvmEnded, grown] = [start, 0, false, false];
     for (;;) {
       // Read before the file: what the JVM wrote before it answered or ended must be seen by this very read.
       const final = jvmEnded || this.#watch.reply !== undefined;
@@ -209,9 +207,11 @@ class Following {
       if (stop) return stop;
       this.#throwFailure();
       const space = await stream.space();
+      // Where the bucket holds the reader back, the file does not rest.
+      if (grown) timer.grew();
       const { bytesRead } = await this.#base.read(space, 0, space.length, position);
-      if (bytesRead > 0) {
-        timer.grew();
+      grown = bytesRead > 0;
+      if (grown) {
         position += bytesRead;
         this.#basePosition = position;
         onBytes(bytesRead);

@@ -9,14 +9,15 @@ import { DumpUpload, type OnDurable } from './dump-upload.ts';
 import { followDump, type FollowEnd } from './follow.ts';
 import { stillRuns, type ProcessFacts } from './process-facts.ts';
 import { forbidLateDump, watchAnswers } from './late-dump.ts';
+import type { LiveTicket } from './live-ticket.ts';
 import type { ProgressReporter } from './progress.ts';
-import { putObject } from './put-object.ts';
 import type { Pace, ShapeSizes } from './work-plan.ts';
 
 type DumpResult = NonNullable<Manifest['dump']>;
 
 export interface HeapDumpOptions {
   readonly ticket: Ticket;
+  readonly live: Pick<LiveTicket, 'put' | 'morePartUrls'>;
   readonly order: NonNullable<Ticket['heapDump']>;
   /** In place of the order's own. */
   readonly sizes: ShapeSizes;
@@ -173,7 +174,7 @@ async function follow(
       skipMerge: options.order.skipMerge === true,
       reply,
       jvmRuns: () => stillRuns(procRoot, jvm),
-      stopReason: () => stopReason(stop, upload, options.order.partUrls.length),
+      stopReason: () => stopReason(stop, upload),
       stallSeconds: options.stallSeconds,
       onBytes: (bytes) => {
         if (seenBytes === 0) {
@@ -192,16 +193,12 @@ async function follow(
 }
 
 /** Why reading has to end before the dump does. */
-export function stopReason(
-  stop: AbortSignal,
-  upload: DumpUpload,
-  partCount: number,
-): CaptureError | undefined {
+export function stopReason(stop: AbortSignal, upload: DumpUpload): CaptureError | undefined {
   if (stop.aborted) return stop.reason as CaptureError;
   if (!upload.exhausted) return undefined;
   return new CaptureError(
     'UploadFailed',
-    `the dump is larger than the ticket's ${partCount} parts; the rest was not sent`,
+    `the dump is larger than the ticket's ${upload.partCount} parts; the rest was not sent`,
   );
 }
 
@@ -209,11 +206,11 @@ export function stopReason(
 export function createUpload(
   options: Pick<
     HeapDumpOptions,
-    'order' | 'sizes' | 'progress' | 'log' | 'partsDeadline' | 'onDurable'
+    'live' | 'order' | 'sizes' | 'progress' | 'log' | 'stop' | 'partsDeadline' | 'onDurable'
   >,
   segmentCount: number,
 ): { upload: DumpUpload; report: () => void } {
-  const { order, progress, log, partsDeadline, onDurable } = options;
+  const { live, order, progress, log, stop, partsDeadline, onDurable } = options;
   const report = (): void =>
     progress.update({
       step: 'heapDump',
@@ -232,17 +229,13 @@ export function createUpload(
     announceOpenPart: (partNumber, remainingBytes) =>
       progress.announceOpenPart(partNumber, remainingBytes),
     announceFinalPart: (partNumber) => progress.announceFinalPart(partNumber),
-    putPart: (partNumber, body) => {
-      const url = order.partUrls[partNumber - 1];
-      if (url === undefined) {
-        throw new CaptureError('UploadFailed', `the ticket has no URL for part ${partNumber}`);
-      }
-      return putObject(url, body, {
+    morePartNumbers: (partCount) => live.morePartUrls(partCount, stop),
+    putPart: (partNumber, body) =>
+      live.put(({ heapDump }) => heapDump?.partUrls[partNumber - 1], body, {
         deadline: partsDeadline,
         onRetry: (attempt, reason) =>
           log.warn('part upload failed, trying again', { partNumber, attempt, reason }),
-      });
-    },
+      }),
     onStored: ({ partNumber, bytes }) => {
       progress.partStored(partNumber);
       log.debug('part stored', { partNumber, bytes });

@@ -17,7 +17,7 @@ import type { ProcessFacts } from './process-facts.ts';
 
 export interface LeftoverOptions extends Pick<
   HeapDumpOptions,
-  'ticket' | 'procRoot' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
+  'ticket' | 'live' | 'procRoot' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
 > {
   readonly manifest: Manifest;
   /** Asked once something was found: how large the agent may grow beside that JVM. @throws NotEnoughMemory. */
@@ -185,7 +185,7 @@ async function send(
   { directory, fileName }: Leftover,
   segmentCount: number,
 ): Promise<Sent> {
-  const { order, stop, onTime } = options;
+  const { stop, onTime } = options;
   const { upload, report } = createUpload(options, segmentCount);
   const failed = (fault: CaptureError, storedPartCount: number): Sent => ({
     outcome: { fault, storedPartCount },
@@ -199,7 +199,7 @@ async function send(
       ...{ directory, fileName, jvmUid: jvm.uid, streams: upload, stallSeconds: 1 },
       reply: Promise.reject(new CaptureError('DumpFailed', 'its JVM has ended')),
       jvmRuns: () => Promise.resolve(false),
-      stopReason: () => (stopped ??= stopReason(stop, upload, order.partUrls.length)),
+      stopReason: () => (stopped ??= stopReason(stop, upload)),
       onBytes: report,
     });
     onTime('lastByteTime');

@@ -1,5 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
-import { paddingBytes, skippableFrame, type PartRange } from '../capture/part-layout.ts';
+import {
+  firstGrowingIndex,
+  paddingBytes,
+  skippableFrame,
+  type PartRange,
+} from '../capture/part-layout.ts';
 import { FrameSizes, seekTable } from '../capture/seek-table.ts';
 import { minPartBytes } from '../capture/ticket.ts';
 import { endRecord } from '../hprof/end-record.ts';
@@ -9,6 +14,8 @@ import type { PartSender } from './part-sender.ts';
 
 export interface PartWriterOptions {
   readonly range: PartRange;
+  /** Resolves with how many part numbers the range has from then on; asked when it runs short. */
+  readonly extend?: () => Promise<number>;
   /** Size at which part `index` (0-based) of the range is sent. */
   readonly partBytesAt: (index: number) => number;
   /** Must be durable before a last part is sent that could be taken for one of many by its size. */
@@ -47,12 +54,17 @@ export class PartWriter implements FrameSink {
   #rawBytes = 0;
   #part: OpenPart = emptyPart();
   #index = 0;
+  #partCount: number;
+  #extending: Promise<void> | undefined;
+  /** Of the range, when more part numbers were last asked for. */
+  #askedPartCount = 0;
   #compressedBytes = 0;
   #seekTableBytes = 0;
 
   constructor(sender: PartSender, options: PartWriterOptions) {
     this.#sender = sender;
     this.#options = options;
+    this.#partCount = options.range.partCount;
   }
 
   /** With the frames that fill parts up. */
@@ -70,19 +82,23 @@ export class PartWriter implements FrameSink {
   }
 
   /**
-   * The range's last number is in use and its part has its size: nothing but the end may follow.
-   * The stream is then larger than the ticket was made for.
+   * The range's last number is in use, its part has its size, and no more numbers come: nothing but the end may
+   * follow. The stream is then larger than the ticket was made for.
    */
   get exhausted(): boolean {
-    return this.#isLastNumber && this.#part.bytes >= this.#partBytes;
+    const atItsEnd = this.#isLastNumber && this.#part.bytes >= this.#partBytes;
+    return atItsEnd && this.#extending === undefined;
   }
 
   /** @throws what a part's upload threw. */
   async add({ bytes, rawBytes, open }: Frame): Promise<void> {
     this.#rawBytes += rawBytes;
     this.#append(bytes, rawBytes);
+    if (this.#index >= firstGrowingIndex(this.#partCount)) this.#extend();
+    if (this.#part.bytes < this.#partBytes) return;
+    if (this.#isLastNumber) await this.#extending;
+    if (this.#isLastNumber) return;
     const partBytes = this.#partBytes;
-    if (this.#part.bytes < partBytes || this.#isLastNumber) return;
     if (open && open.recordBytes < partBytes) return;
     await this.#send(open);
   }
@@ -116,7 +132,21 @@ export class PartWriter implements FrameSink {
   }
 
   get #isLastNumber(): boolean {
-    return this.#index >= this.#options.range.partCount - 1;
+    return this.#index >= this.#partCount - 1;
+  }
+
+  /** Asks for more part numbers, once for each that the range has, and without waiting for them. */
+  #extend(): void {
+    if (this.#askedPartCount === this.#partCount || !this.#options.extend) return;
+    this.#askedPartCount = this.#partCount;
+    this.#extending = this.#options
+      .extend()
+      .then((partCount) => {
+        this.#partCount = Math.max(this.#partCount, partCount);
+      })
+      .finally(() => (this.#extending = undefined));
+    // Who waits for it is told; nobody else needs to be.
+    this.#extending.catch(() => undefined);
   }
 
   #append(frame: Uint8Array, rawBytes: number): void {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Progress } from '../capture/manifest.ts';
+import type { Progress, RenewalWish } from '../capture/manifest.ts';
 import { DumpRates, type DumpCounts, type ExpectedDump } from './dump-estimate.ts';
 import type { PutBody } from './put-object.ts';
 
@@ -17,7 +17,10 @@ export interface ProgressOptions {
 }
 
 type Changes = Partial<
-  Omit<Progress, 'schemaVersion' | 'captureId' | 'fencingToken' | 'openParts' | 'estimate'>
+  Omit<
+    Progress,
+    'schemaVersion' | 'captureId' | 'fencingToken' | 'openParts' | 'estimate' | 'renewalWish'
+  >
 >;
 
 /**
@@ -33,6 +36,7 @@ export class ProgressReporter {
   /** The streams of parts, by their first number, and the first of each that is not stored. */
   #streams: readonly { first: number; missing: number }[] = [{ first: 1, missing: 1 }];
   #state: Changes = {};
+  #renewalWish: RenewalWish | undefined;
   #lastPut = -Infinity;
   #lastTold: number;
   #rates: DumpRates | undefined;
@@ -64,6 +68,12 @@ export class ProgressReporter {
     this.#put().catch(() => undefined);
   }
 
+  /** Tells of it at once, and as long as it stands; `undefined` ends it. A failed put is let go. */
+  wish(renewalWish: RenewalWish | undefined): void {
+    this.#renewalWish = renewalWish;
+    if (renewalWish) this.#put().catch(() => undefined);
+  }
+
   /** Resolves when the announcement is durable. @throws what the put threw. */
   async announceOpenPart(partNumber: number, remainingBytes: number): Promise<void> {
     this.#openParts.set(partNumber, remainingBytes);
@@ -72,9 +82,10 @@ export class ProgressReporter {
 
   /** As announceOpenPart: the first part numbers of all streams, ascending. Before that, all parts are one. */
   async announceStreams(firstPartNumbers: readonly number[]): Promise<void> {
-    const [base] = this.#streams;
-    const others = firstPartNumbers.slice(1).map((first) => ({ first, missing: first }));
-    this.#streams = [...(base ? [base] : []), ...others];
+    this.#streams = firstPartNumbers.map((first) => {
+      const known = this.#streams.find((stream) => stream.first === first);
+      return known ?? { first, missing: first };
+    });
     this.#state = { ...this.#state, streams: [...firstPartNumbers] };
     await this.#put();
   }
@@ -148,6 +159,7 @@ export class ProgressReporter {
       sentPartCount: 0,
       ...this.#state,
       ...(estimate && { estimate }),
+      ...(this.#renewalWish && { renewalWish: this.#renewalWish }),
       openParts: [...this.#openParts].map(([partNumber, remainingBytes]) => ({
         partNumber,
         remainingBytes,

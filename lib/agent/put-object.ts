@@ -118,6 +118,8 @@ interface SendOptions {
   readonly maxBytes: number;
   readonly signal: AbortSignal;
   readonly inactivityTimeoutMilliseconds: number;
+  /** An ETag: where the object still has it, the answer is 304 without a body. */
+  readonly ifNoneMatch?: string;
 }
 
 /** One HTTP exchange, whatever its status. Rejects on connection faults, stalls, and answers over maxBytes. */
@@ -133,9 +135,12 @@ export function send(
       method,
       agent: secure ? httpsAgent : httpAgent,
       signal,
-      headers: body && {
-        'content-length': body.bytes,
-        'content-md5': body.md5.toString('base64'),
+      headers: {
+        ...(body && {
+          'content-length': body.bytes,
+          'content-md5': body.md5.toString('base64'),
+        }),
+        ...(options.ifNoneMatch !== undefined && { 'if-none-match': options.ifNoneMatch }),
       },
     });
     request.setTimeout(options.inactivityTimeoutMilliseconds, () => {

@@ -22,10 +22,14 @@ export function partBytesAt(
   { partCount, firstBytes, expectedBytes }: PartSizes,
 ): number {
   const plain = plainPartBytes(index, { partCount, firstBytes, expectedBytes });
-  const growing = Math.min(growingPartCount, Math.floor(partCount / 2));
-  const step = index - (partCount - growing);
+  const step = index - firstGrowingIndex(partCount);
   if (step < 0) return plain;
   return Math.min(maxPartBytes, plain * 2 ** (1 + Math.floor(step / doublingPartCount)));
+}
+
+/** From this part on a range runs short of numbers, and its parts grow. */
+export function firstGrowingIndex(partCount: number): number {
+  return partCount - Math.min(growingPartCount, Math.floor(partCount / 2));
 }
 
 export interface PartSizes {
@@ -69,6 +73,8 @@ export interface StreamRanges {
   readonly segments: readonly PartRange[];
   /** What is read from the base behind so many segments, where they are not all known: all numbers that are left. */
   restAfter(segmentCount: number): PartRange;
+  /** With so many part numbers in all: the last segment gets the new ones, and the rest behind it moves. */
+  grownTo(partCount: number): StreamRanges;
 }
 
 /**
@@ -81,17 +87,34 @@ export function streamRanges(partCount: number, segmentCount: number): StreamRan
   const restCount = Math.min(restPartCount, Math.floor(partCount / 8));
   const share = Math.floor((partCount - baseCount - restCount) / count);
   if (partCount < minStreamedPartCount || count < 1 || share < 1) return undefined;
-  const segmentStart = (index: number): number => 1 + baseCount + index * share;
+  return rangesOf({ partCount, baseCount, share, count, grownCount: 0 });
+}
+
+interface RangeShape {
+  readonly partCount: number;
+  readonly baseCount: number;
+  readonly share: number;
+  readonly count: number;
+  /** What the last segment has beyond its share. */
+  readonly grownCount: number;
+}
+
+function rangesOf(shape: RangeShape): StreamRanges {
+  const { partCount, baseCount, share, count, grownCount } = shape;
+  const start = (index: number): number =>
+    1 + baseCount + index * share + (index === count ? grownCount : 0);
   return {
     base: { firstPartNumber: 1, partCount: baseCount },
     segments: Array.from({ length: count }, (_, index) => ({
-      firstPartNumber: segmentStart(index),
-      partCount: share,
+      firstPartNumber: start(index),
+      partCount: start(index + 1) - start(index),
     })),
     restAfter: (index) => ({
-      firstPartNumber: segmentStart(index),
-      partCount: partCount - segmentStart(index) + 1,
+      firstPartNumber: start(index),
+      partCount: partCount - start(index) + 1,
     }),
+    grownTo: (grown) =>
+      rangesOf({ ...shape, partCount: grown, grownCount: grownCount + grown - partCount }),
   };
 }
 

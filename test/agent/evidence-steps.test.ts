@@ -52,6 +52,7 @@ describe('collectAllEvidence', () => {
     const manifest = { evidence: [], faults: [] } as unknown as Manifest;
     const steps: EvidenceSteps = {
       ...{ manifest, progress, log, procRoot: proc.path },
+      live: { put: () => Promise.resolve('"etag"') },
       ...{ stop: new AbortController().signal, partsDeadline: Date.now() + 60_000 },
       ticket: ticket(['processFacts', 'heapInfo', 'threads', 'classHistogram']),
     };

@@ -89,7 +89,7 @@ export class FakeBucket {
     const path = (request.url ?? '').split('?')[0] ?? '';
     if (request.method === 'GET') {
       const body = this.objects.get(path);
-      response.writeHead(body ? 200 : 404).end(body);
+      response.writeHead(body ? 200 : 404, body && { etag: eTagOf(body) }).end(body);
       return;
     }
     const attempt = this.attempts(path) + 1;
@@ -117,6 +117,10 @@ export class FakeBucket {
     response.writeHead(200, { etag: `"${md5.toString('hex')}"` }).end();
     this.onStored(path);
   }
+}
+
+function eTagOf(body: Buffer): string {
+  return `"${createHash('md5').update(body).digest('hex')}"`;
 }
 
 async function readAll(request: IncomingMessage): Promise<Buffer | undefined> {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { AttachedJvm } from '../../lib/agent/attach.ts';
 import { saveHeapDump } from '../../lib/agent/heap-dump.ts';
 import { readProcess } from '../../lib/agent/process-facts.ts';
+import { LiveTicket } from '../../lib/agent/live-ticket.ts';
 import { ProgressReporter } from '../../lib/agent/progress.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import { createLogger } from '../../lib/log.ts';
@@ -32,13 +33,25 @@ async function dump(run: AttachedJvm['run'], stop = new AbortController().signal
   const { blockBytes, partBytes } = ticket.heapDump!;
   const sizes = { blockBytes, partBytes };
   const put = () => Promise.resolve();
+  const log = createLogger('test', { write: () => undefined });
+  const live = new LiveTicket({
+    ...{ ticket, log, deadline: Date.now() + 60_000 },
+    wish: () => undefined,
+  });
   return saveHeapDump({
-    ...{ ticket, order: ticket.heapDump!, procRoot: proc.path, stop, stallSeconds: 0.01 },
+    ...{
+      ticket,
+      live,
+      log,
+      order: ticket.heapDump!,
+      procRoot: proc.path,
+      stop,
+      stallSeconds: 0.01,
+    },
     ...{ sizes: { ...sizes, concurrentPuts: 2 }, pace: 'niced' as const },
     ...{ jvm: (await readProcess(proc.path, 10))!, partsDeadline: Date.now() + 60_000 },
     attached: { run, close: () => Promise.resolve() },
     progress: new ProgressReporter({ captureId, fencingToken: 1, put }),
-    log: createLogger('test', { write: () => undefined }),
     onTime: () => undefined,
   });
 }

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttachedJvm } from '../../lib/agent/attach.ts';
 import { saveHeapDump } from '../../lib/agent/heap-dump.ts';
+import { LiveTicket } from '../../lib/agent/live-ticket.ts';
 import { ProgressReporter } from '../../lib/agent/progress.ts';
 import { createLogger } from '../../lib/log.ts';
 import { FakeBucket } from './fake-bucket.ts';
@@ -39,8 +40,13 @@ function jvmThatWrites(bytes: Buffer): AttachedJvm {
 async function save(bytes: Buffer, redact?: 'allPrimitives') {
   const ticket = ticketFor(bucket, { directories: ['/data'], blockBytes: 65_536 });
   const put = () => Promise.resolve();
+  const log = createLogger('test', { write: () => undefined });
   return saveHeapDump({
     ticket,
+    live: new LiveTicket({
+      ...{ ticket, log, deadline: Date.now() + 20_000 },
+      wish: () => undefined,
+    }),
     order: { ...ticket.heapDump!, ...(redact && { redact }) },
     sizes: { blockBytes: 65_536, partBytes: ticket.heapDump!.partBytes, concurrentPuts: 2 },
     pace: 'overlap',
@@ -55,7 +61,7 @@ async function save(bytes: Buffer, redact?: 'allPrimitives') {
     partsDeadline: Date.now() + 20_000,
     stallSeconds: 5,
     progress: new ProgressReporter({ captureId, fencingToken: 1, put }),
-    log: createLogger('test', { write: () => undefined }),
+    log,
     onTime: () => undefined,
   });
 }

@@ -164,6 +164,32 @@ describe('local object store', () => {
     });
   });
 
+  it('accepts issued credentials until they end, and with them what they have signed', async () => {
+    const credentials = local.issueCredentials();
+    const url = await createS3ObjectStore({ ...local, credentials }).presignPut('a', 60);
+
+    expect((await put(url, 'x')).status).toBe(200);
+    local.endCredentials(credentials.accessKeyId);
+    const late = await put(url, 'x');
+
+    expect([late.status, codeOf(late.text)]).toEqual([400, 'ExpiredToken']);
+    expect((await put(await objects.presignPut('a', 60), 'x')).status).toBe(200);
+  });
+
+  it('gives an object again only when it is another than the one that is named', async () => {
+    await objects.putObject('a', bytesOf('first'), text);
+    const url = await objects.presignGet('a', 60);
+    const eTag = (await fetch(url)).headers.get('etag') ?? '';
+    const again = () => fetch(url, { headers: { 'if-none-match': eTag } });
+
+    const same = await again();
+    await objects.putObject('a', bytesOf('second'), text);
+    const other = await again();
+
+    expect([same.status, await same.text()]).toEqual([304, '']);
+    expect([other.status, await other.text()]).toEqual([200, 'second']);
+  });
+
   it('says what it does not do', async () => {
     const list = new ListObjectsV2Command({ Bucket: local.bucketName, Delimiter: '/' });
 

@@ -11,9 +11,15 @@ export interface SignedRequest {
   headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-export interface Verifier {
+export interface AcceptedCredentials {
   accessKeyId: string;
   secretAccessKey: string;
+  /** Their session is over, as that of a role's credentials is after some hours. */
+  ended?: boolean;
+}
+
+export interface Verifier {
+  accepted: readonly AcceptedCredentials[];
   region: string;
   now: Date;
 }
@@ -40,9 +46,13 @@ export function checkSignature(request: SignedRequest, verifier: Verifier): stri
   const claim = claimOf(request);
   if (claim === undefined) throw denied('Access Denied');
   const [accessKeyId, date = '', region, service, end] = claim.credential.split('/');
-  if (accessKeyId !== verifier.accessKeyId) {
+  const credentials = verifier.accepted.find((one) => one.accessKeyId === accessKeyId);
+  if (credentials === undefined) {
     const message = 'The AWS Access Key Id you provided does not exist in our records.';
     throw new S3Fault(403, 'InvalidAccessKeyId', message);
+  }
+  if (credentials.ended === true) {
+    throw new S3Fault(400, 'ExpiredToken', 'The provided token has expired.');
   }
   if (region !== verifier.region || service !== 's3' || end !== 'aws4_request') {
     const message = `the scope must be ${verifier.region}/s3/aws4_request`;
@@ -57,7 +67,7 @@ export function checkSignature(request: SignedRequest, verifier: Verifier): stri
     headers: signedHeadersOf(request, claim.signedHeaders),
     payloadHash: claim.payloadHash,
   };
-  const key = deriveSigningKey(verifier.secretAccessKey, scope);
+  const key = deriveSigningKey(credentials.secretAccessKey, scope);
   const expected = signRequest(canonical, claim.longDate, scope, key);
   if (!sameText(expected, claim.signature)) {
     const message =

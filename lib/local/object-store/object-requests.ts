@@ -41,6 +41,9 @@ export async function putObject(bucket: Bucket, request: S3Request): Promise<S3R
 /** GET and HEAD. */
 export function getObject(bucket: Bucket, request: S3Request): S3Reply {
   const object = bucket.objects.get(request.objectKey);
+  if (request.incoming.headers['if-none-match'] === object.eTag) {
+    return { status: 304, headers: { ETag: object.eTag } };
+  }
   const range = rangeOf(request.incoming.headers.range, object.bytes);
   const start = range?.start ?? 0;
   const end = range?.end ?? object.bytes - 1;

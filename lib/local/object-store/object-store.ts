@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CaptureError } from '../../errors.ts';
-import { checkSignature } from './check-signature.ts';
+import { checkSignature, type AcceptedCredentials } from './check-signature.ts';
 import { FaultPlan, plannedAnswer } from './fault-plan.ts';
 import { CreatedObjects, type CreatedListener } from './created-objects.ts';
 import { routeRequest } from './route-request.ts';
@@ -22,6 +22,10 @@ export interface LocalObjectStore {
   bucketName: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string };
+  /** Further ones that may do the same, until `endCredentials`, as a role has others in each run of a function. */
+  issueCredentials(): { accessKeyId: string; secretAccessKey: string };
+  /** What they have signed and will sign is refused as ExpiredToken. */
+  endCredentials(accessKeyId: string): void;
   /** What goes wrong next. */
   faults: FaultPlan;
   /**
@@ -68,8 +72,9 @@ export async function startLocalObjectStore(
   const objects = new StoredObjects((object) => created.announce(object));
   const bucket = { bucketName, folder, objects, uploads: new Uploads(objects), now };
   const faults = new FaultPlan();
+  const accepted: AcceptedCredentials[] = [{ ...credentials }];
   const server = createServer((incoming, response) => {
-    const verifier = { ...credentials, region, now: now() };
+    const verifier = { accepted, region, now: now() };
     const authorize = (target: Target): string | undefined =>
       checkSignature(target.signed, verifier);
     void exchange({ bucket, faults, authorize }, incoming, response);
@@ -90,6 +95,15 @@ export async function startLocalObjectStore(
     bucketName,
     region,
     credentials,
+    issueCredentials() {
+      const secretAccessKey = randomBytes(20).toString('hex');
+      const issued = { accessKeyId: `local${accepted.length}`, secretAccessKey };
+      accepted.push({ ...issued });
+      return issued;
+    },
+    endCredentials(accessKeyId) {
+      for (const one of accepted) if (one.accessKeyId === accessKeyId) one.ended = true;
+    },
     faults,
     onObjectCreated: (listener) => created.add(listener),
     settled: () => created.settled(),
