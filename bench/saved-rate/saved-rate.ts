@@ -18,10 +18,12 @@ const metricNames: Readonly<Record<Saver, string>> = {
 /**
  * On the real cluster, for each way to die: the share of HEAPCATCH_BENCH_PODS (20) pods, HEAPCATCH_BENCH_BATCH (4) at
  * once, whose dump is complete, parseable, with the application's marker, and indexed within 60 s of the kill; and the
- * same for the usual preStop script and for HeapDumpOnOutOfMemoryError. HEAPCATCH_BENCH_WAYS names some ways; all unless told.
+ * same of HEAPCATCH_BENCH_BASELINE_PODS (as many) for the usual preStop script and for HeapDumpOnOutOfMemoryError.
+ * HEAPCATCH_BENCH_WAYS names some ways; all unless told.
  */
 export async function benchSavedRate(): Promise<readonly Metric[]> {
   const podCount = wholeNumber('HEAPCATCH_BENCH_PODS', 20, 1, 1_000);
+  const baselinePodCount = wholeNumber('HEAPCATCH_BENCH_BASELINE_PODS', podCount, 1, 1_000);
   const batch = wholeNumber('HEAPCATCH_BENCH_BATCH', 4, 1, 20);
   const chosen = waysNamed(setting('HEAPCATCH_BENCH_WAYS', ''));
   const environment = await startEnvironment({ jdks: [17] });
@@ -36,7 +38,8 @@ export async function benchSavedRate(): Promise<readonly Metric[]> {
     const metrics: Metric[] = [];
     for (const way of chosen) {
       for (const saver of ['heapcatch', 'prestop', 'oome-flag'] as const) {
-        metrics.push(await measure(stage, way, saver, { podCount, batch }));
+        const count = saver === 'heapcatch' ? podCount : baselinePodCount;
+        metrics.push(await measure(stage, way, saver, { podCount: count, batch }));
       }
     }
     return metrics;
