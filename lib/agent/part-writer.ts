@@ -94,7 +94,7 @@ export class PartWriter implements FrameSink {
   async add({ bytes, rawBytes, open }: Frame): Promise<void> {
     this.#rawBytes += rawBytes;
     this.#append(bytes, rawBytes);
-    if (this.#index >= firstGrowingIndex(this.#partCount)) this.#extend();
+    if (this.#isLastNumber || this.#index >= firstGrowingIndex(this.#partCount)) this.#extend();
     if (this.#part.bytes < this.#partBytes) return;
     if (this.#isLastNumber) await this.#extending;
     if (this.#isLastNumber) return;

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   appendFileSync,
   existsSync,
@@ -355,6 +355,34 @@ describe('followDump', () => {
         message: expect.stringContaining('did not grow for 0.05 s'),
       },
     });
+  });
+
+  it('does not take for a rest of the file the time for which the bucket held the reader back', async () => {
+    const cut = whole.subarray(0, -20);
+    let offset = 0;
+    const now = performance.now.bind(performance);
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => now() + offset);
+    upload = uploadOf({ segmentCount: 0 });
+    const openBase = upload.openBase.bind(upload);
+    upload.openBase = (base) => {
+      const stream = openBase(base);
+      const space = stream.space.bind(stream);
+      stream.space = async () => {
+        if (seenBytes === cut.length) {
+          offset = 100_000;
+          answer(said('Heap dump file created'));
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return space();
+      };
+      return stream;
+    };
+    writeFileSync(file('d.hprof'), cut);
+
+    const end = await follow(60);
+    clock.mockRestore();
+
+    expect(end.fault?.message).toContain('the dump has no end record');
   });
 
   it('stops at bytes that are no dump', async () => {

@@ -26,6 +26,7 @@ function writer(
     putPart?: (n: number, body: PutBody) => Promise<string>;
     announced?: Promise<void>;
     onDurable?: (rawBytes: number) => void;
+    extend?: () => Promise<number>;
   } = {},
 ) {
   const log: string[] = [];
@@ -48,6 +49,7 @@ function writer(
     range: options.range ?? { firstPartNumber: 1, partCount: 100 },
     partBytesAt: () => partBytes,
     ...(options.onDurable && { onDurable: options.onDurable }),
+    ...(options.extend && { extend: options.extend }),
     announceFinalPart: (partNumber) => {
       log.push(`final ${partNumber}`);
       return options.announced ?? Promise.resolve();
@@ -229,6 +231,46 @@ describe('PartWriter', () => {
     const result = await finish(frame(9));
 
     expect(result.map(({ bytes }) => bytes)).toEqual([100, 159 + tableBytes(4)]);
+  });
+
+  it('asks for more part numbers when the range runs short, and goes on with them', async () => {
+    const counts = [8, 8];
+    let askedCount = 0;
+    const extend = () => {
+      askedCount += 1;
+      return Promise.resolve(counts.shift() ?? 0);
+    };
+    const { parts, log } = writer({ range: { firstPartNumber: 5, partCount: 4 }, extend });
+
+    for (let n = 0; n < 6; n += 1) await parts.add(frameOf(100));
+
+    // At the third of four numbers, and at the fifth of eight.
+    expect(askedCount).toBe(2);
+    expect(log).toEqual([5, 6, 7, 8, 9, 10].map((number) => `put ${number}`));
+    expect(parts.exhausted).toBe(false);
+  });
+
+  it('holds the reader back at its last number as long as more can come, and is exhausted only then', async () => {
+    let refuse: () => void = () => undefined;
+    const extend = () => new Promise<number>((resolve) => (refuse = () => resolve(2)));
+    const { parts } = writer({ range: { firstPartNumber: 1, partCount: 2 }, extend });
+    await parts.add(frameOf(100));
+
+    let taken = false;
+    const adding = parts.add(frameOf(100)).then(() => (taken = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([taken, parts.exhausted]).toEqual([false, false]);
+    refuse();
+    await adding;
+
+    expect(parts.exhausted).toBe(true);
+  });
+
+  it('throws when the announcement of more part numbers could not be stored', async () => {
+    const extend = () => Promise.reject(new Error('gone'));
+    const { parts } = writer({ range: { firstPartNumber: 1, partCount: 1 }, extend });
+
+    await expect(parts.add(frameOf(100))).rejects.toThrow('gone');
   });
 
   it('throws at the next frame when a part could not be stored', async () => {

@@ -92,6 +92,35 @@ describe('ProgressReporter', () => {
     expect(documents.at(-1)?.openParts.map((open) => open.partNumber)).toEqual([1, 35]);
   });
 
+  it('knows what is stored of a stream when the one behind it moves', async () => {
+    const { documents, progress } = reporter();
+    await progress.announceStreams([1, 17, 33]);
+    for (const part of [17, 18]) progress.partStored(part);
+    await progress.announceOpenPart(19, 19);
+
+    await progress.announceStreams([1, 17, 65]);
+    for (const part of [19, 20]) progress.partStored(part);
+    await progress.announceOpenPart(40, 40);
+
+    expect(documents.at(-1)?.streams).toEqual([1, 17, 65]);
+    expect(documents.at(-1)?.openParts.map((open) => open.partNumber)).toEqual([40]);
+  });
+
+  it('tells of a wish at once, with every account as long as it stands, and then no more', async () => {
+    const { documents, clock, progress } = reporter();
+
+    progress.wish({ number: 2, partCount: 500 });
+    await progress.settle();
+    clock.now += 1_000;
+    progress.update({ step: 'heapDump' });
+    await progress.settle();
+    progress.wish(undefined);
+    await progress.announceOpenPart(1, 1);
+
+    const wish = { number: 2, partCount: 500 };
+    expect(documents.map(({ renewalWish }) => renewalWish)).toEqual([wish, wish, undefined]);
+  });
+
   it('never lets an older account overwrite a newer one: puts go out one after the other', async () => {
     let running = 0;
     let most = 0;

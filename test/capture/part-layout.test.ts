@@ -69,6 +69,37 @@ describe('streamRanges', () => {
     );
   });
 
+  it('grows by the last segment, whose rest then moves, and by nothing else', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 8, max: 5_000 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.integer({ min: 1, max: 1_000 }), { minLength: 1, maxLength: 4 }),
+        (partCount, segmentCount, growths) => {
+          const ranges = streamRanges(partCount, segmentCount)!;
+          const total = growths.reduce((sum, growth) => sum + growth, 0);
+          const grown = growths.reduce(
+            ({ count, of }, growth) => ({ count: count + growth, of: of.grownTo(count + growth) }),
+            { count: partCount, of: ranges },
+          ).of;
+          const [last, grownLast] = [ranges.segments.at(-1)!, grown.segments.at(-1)!];
+          const rest = ranges.restAfter(segmentCount);
+
+          expect(grown.base).toEqual(ranges.base);
+          expect(grown.segments.slice(0, -1)).toEqual(ranges.segments.slice(0, -1));
+          expect(grownLast).toEqual({ ...last, partCount: last.partCount + total });
+          expect(grown.restAfter(segmentCount)).toEqual({
+            ...rest,
+            firstPartNumber: rest.firstPartNumber + total,
+          });
+          const early = ranges.restAfter(0);
+          expect(grown.restAfter(0)).toEqual({ ...early, partCount: early.partCount + total });
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
   it('is not there for a handful of numbers, or without segments', () => {
     expect(streamRanges(7, 1)).toBeUndefined();
     expect(streamRanges(100, 0)).toBeUndefined();
