@@ -28,7 +28,8 @@ export const absolutePath = z
 
 /**
  * The agent's order: what to capture, from which container, and where to put it. An object under
- * `tickets/`, fetched once by a short-lived URL. Every URL in it is a secret as long as it lives.
+ * `tickets/`, fetched by a short-lived URL, and again where it was renewed. Every URL in it is a secret as long as it
+ * lives.
  */
 export const ticketSchema = z.strictObject({
   schemaVersion: z.literal(1),
