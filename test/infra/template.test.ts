@@ -58,6 +58,10 @@ const ofType = (type: string): [string, Resource][] =>
 
 const array = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : [value]);
 
+function variablesOf(properties: Record<string, unknown>): object {
+  return (properties['Environment'] as { Variables?: object } | undefined)?.Variables ?? {};
+}
+
 function statements(document: unknown): Statement[] {
   return (document as { Statement: Statement[] }).Statement;
 }
@@ -138,6 +142,17 @@ describe('the synthesized template', () => {
     expect(destinations.filter((destination) => destination.includes('DeadLetters'))).toHaveLength(
       3,
     );
+  });
+
+  it('tells both functions that presign URLs for pods where pods reach S3', () => {
+    const told = ofType('AWS::Lambda::Function').filter(
+      ([, { Properties }]) => 'PUBLIC_S3_ENDPOINT' in variablesOf(Properties),
+    );
+
+    expect(told.map(([name]) => name).sort()).toEqual([
+      'CaptureLambdaFunction',
+      'SweepLambdaFunction',
+    ]);
   });
 
   it('gives every rule a retry policy and a dead-letter queue', () => {
