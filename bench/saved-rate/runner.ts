@@ -75,6 +75,8 @@ function victimOf(
 ): VictimOptions {
   const own = way.victim ?? {};
   const common: VictimOptions = {
+    // As Kubernetes has it where nobody says otherwise.
+    probe: { periodSeconds: 10, failureThreshold: 3 },
     ...own,
     ...{ name: of.workload, namespace: of.namespace },
     image:
