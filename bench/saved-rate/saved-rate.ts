@@ -16,7 +16,7 @@ const metricNames: Readonly<Record<Saver, string>> = {
 };
 
 /**
- * On the real cluster, for each way to die: the share of HEAPCATCH_BENCH_PODS (20) pods, HEAPCATCH_BENCH_BATCH (4) at
+ * On the real cluster, for each way to die: the share of HEAPCATCH_BENCH_PODS (20) pods, HEAPCATCH_BENCH_BATCH (2, which a node agent accepts) at
  * once, whose dump is complete, parseable, with the application's marker, and indexed within 60 s of the kill; and the
  * same of HEAPCATCH_BENCH_BASELINE_PODS (as many) for the usual preStop script and for HeapDumpOnOutOfMemoryError.
  * HEAPCATCH_BENCH_WAYS names some ways; all unless told.
@@ -24,7 +24,7 @@ const metricNames: Readonly<Record<Saver, string>> = {
 export async function benchSavedRate(): Promise<readonly Metric[]> {
   const podCount = wholeNumber('HEAPCATCH_BENCH_PODS', 20, 1, 1_000);
   const baselinePodCount = wholeNumber('HEAPCATCH_BENCH_BASELINE_PODS', podCount, 1, 1_000);
-  const batch = wholeNumber('HEAPCATCH_BENCH_BATCH', 4, 1, 20);
+  const batch = wholeNumber('HEAPCATCH_BENCH_BATCH', 2, 1, 20);
   const chosen = waysNamed(setting('HEAPCATCH_BENCH_WAYS', ''));
   const environment = await startEnvironment({ jdks: [17] });
   const nodeFolder = mkdtempSync(join(tmpdir(), 'heapcatch-saved-rate-'));
