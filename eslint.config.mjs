@@ -2,7 +2,7 @@
 // adapters are the only importers of the SDKs and never import each other.
 import tseslint from 'typescript-eslint';
 
-const pure = ['signal', 'policy', 'claim', 'jvm', 'hprof', 'dump-index'];
+const pure = ['signal', 'policy', 'claim', 'jvm', 'gc-log', 'hprof', 'dump-index'];
 const adapters = ['aws', 'kubernetes'];
 const programs = ['forwarder', 'agent', 'cli', 'local'];
 

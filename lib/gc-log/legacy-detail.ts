@@ -28,6 +28,7 @@ const beginnings = [
   'to space',
   'the space',
   'object space',
+  'data space',
   'ro space',
   'rw space',
   'No shared spaces',
@@ -39,6 +40,7 @@ const beginnings = [
   // the head of each file
   'CommandLine flags:',
   'Memory: ',
+  '/proc/meminfo:',
   'Java HotSpot(TM)',
   'OpenJDK ',
   // PrintFLSStatistics and CMS
@@ -62,6 +64,7 @@ const beginnings = [
   'PS AdaptiveSizePolicy',
   'avg_survived_padded_avg',
   'GC overhead limit',
+  'GC locker: ',
   // G1SummarizeRSetStats and the details of JDK 6
   'Concurrent RS processed',
   'Concurrent refinement',
@@ -76,10 +79,20 @@ const beginnings = [
 /** Beginnings that count only behind blanks: their words are too common. */
 const indentedBeginnings = ['Of ', 'Did ', 'Min:', 'Sum:', 'Avg:'] as const;
 
+/** Of G1SummarizeRSetStats, behind a number. */
+const rememberedSetWords = [
+  'by mutator threads',
+  'by conc RS threads',
+  'occupied cards',
+  'completed buffers',
+];
+
 /** Beginnings of groups that are a line of their own: `[Times: …]`, the phases of G1 and of concurrent collections. */
 const groups = [
   '[Times:',
   '[CMS-concurrent-',
+  '[ASCMS-concurrent-',
+  '[Preclean ',
   '[GC concurrent-',
   '[G1Ergonomics',
   '[Eden:',
@@ -124,6 +137,8 @@ for (const beginning of [...beginnings, ...groups]) {
  */
 export function isLegacyDetail(text: string, indented: boolean): boolean {
   if (text === '' || text === 'Heap' || (indented && text.startsWith('['))) return true;
+  // "2016-04-14 22:37:22 GC log file created …"
+  if (text.startsWith('GC log file', 20)) return true;
   const letter = text.startsWith('[') ? text.slice(0, 2) : text.charAt(0);
   if (byFirstLetter.get(letter)?.some((beginning) => text.startsWith(beginning)) === true) {
     return true;
@@ -131,7 +146,8 @@ export function isLegacyDetail(text: string, indented: boolean): boolean {
   if (!indented) return false;
   // Addresses of a space of the heap, and tables of numbers.
   if (text.includes('[0x') || isTable(text)) return true;
-  return indentedBeginnings.some((beginning) => text.startsWith(beginning));
+  if (indentedBeginnings.some((beginning) => text.startsWith(beginning))) return true;
+  return rememberedSetWords.some((words) => text.includes(words));
 }
 
 function isTable(text: string): boolean {

@@ -1,16 +1,9 @@
 // Records of GC logs before JDK 9: "STAMPS [GC (cause) [generation…] 24K->5K(256K), 0.01 secs] [Times: …]". A record can go
 // on over many lines, with other threads' lines in the middle of it; what belongs together is told by the brackets.
-import type { GcEventKind } from './gc-event.ts';
 import { isLegacyDetail } from './legacy-detail.ts';
-import {
-  messageOf,
-  readGroups,
-  readHeap,
-  saysEvacuationFailed,
-  startsWith,
-  type GcMessage,
-} from './message.ts';
-import { isDigit, readDecimal } from './read-number.ts';
+import { startsWith, type GcMessage } from './message.ts';
+import { maxHeapOf, readRecord, withEdenLine, type OpenRecord } from './legacy-message.ts';
+import { isDigit } from './read-number.ts';
 import { readStamps } from './legacy-stamps.ts';
 import { readBody, type LineTime } from './unified-line.ts';
 
@@ -32,31 +25,19 @@ export type LegacyLine = 'record' | 'detail' | 'unparsed';
 const open = 91;
 const close = 93;
 const space = 32;
-/** Groups of G1's pauses that are no cause. */
-const g1Notes: ReadonlySet<string> = new Set(['young', 'mixed', 'partial', 'initial-mark']);
 const markers = [
   ['[PSYoungGen', 'Parallel'],
   ['[ParNew', 'CMS'],
   ['[DefNew', 'Serial'],
 ] as const;
 
-interface OpenRecord {
-  time: LineTime;
-  depth: number;
-  lineCount: number;
-  outerLength: number;
-  /** It collected the old generation too, whatever it is called. */
-  whole: boolean;
-  /** A short pause of a concurrent collection. */
-  phase: boolean;
-  evacuationFailed: boolean;
-}
-
 /** Puts records together, line by line. Keeps one record's outer text, at most 4 KiB, and the last pause of G1. */
 export class LegacyRecords {
   readonly #sink: LegacySink;
   readonly #outer = Buffer.alloc(maxOuterBytes);
   #record: OpenRecord | undefined;
+  /** A remark that waits for the young collection within it. */
+  #suspended: { record: OpenRecord; outer: Buffer } | undefined;
   /** A pause of G1 whose heap comes some lines later, in `[Eden: … Heap: …]`. */
   #waiting: { message: GcMessage; time: LineTime } | undefined;
 
@@ -69,6 +50,8 @@ export class LegacyRecords {
     const begins = beginsRecord(bytes, stamps.at, end);
     if (this.#record !== undefined && !begins) return this.#goOn(this.#record, bytes, start, end);
     if (begins) {
+      if (this.#record?.remark === true && this.#suspended === undefined)
+        this.#suspend(this.#record);
       this.#giveUp();
       this.flush();
       this.#record = {
@@ -79,6 +62,7 @@ export class LegacyRecords {
         whole: bytes[stamps.at + 1] === 70,
         phase: false,
         evacuationFailed: false,
+        remark: false,
       };
       return this.#goOn(this.#record, bytes, stamps.at, end);
     }
@@ -89,6 +73,8 @@ export class LegacyRecords {
   end(): void {
     this.flush();
     this.#giveUp();
+    this.#resume();
+    this.#giveUp();
   }
 
   /** Gives away the event that waits for more of it. */
@@ -96,6 +82,19 @@ export class LegacyRecords {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (waiting !== undefined) this.#sink.event(waiting.message, waiting.time);
+  }
+
+  #suspend(record: OpenRecord): void {
+    this.#suspended = { record, outer: Buffer.from(this.#outer.subarray(0, record.outerLength)) };
+    this.#record = undefined;
+  }
+
+  #resume(): void {
+    const suspended = this.#suspended;
+    this.#suspended = undefined;
+    if (suspended === undefined) return;
+    this.#record = suspended.record;
+    suspended.outer.copy(this.#outer);
   }
 
   #giveUp(): void {
@@ -112,11 +111,13 @@ export class LegacyRecords {
       this.#record = undefined;
       const message = readRecord(record, this.#outer);
       if (message === undefined) {
+        this.#resume();
         // This line is counted by whoever asked; those before it were taken for a record's.
         if (record.lineCount > 1) this.#sink.givenUp(record.lineCount - 1);
         return 'unparsed';
       }
       this.#took(message, record.time);
+      this.#resume();
     } else if (record.lineCount >= maxRecordLineCount) {
       record.lineCount -= 1;
       this.#giveUp();
@@ -154,6 +155,7 @@ export class LegacyRecords {
 
   #inner(record: OpenRecord, bytes: Buffer, at: number, end: number): void {
     if (bytes[at + 1] === 49 && startsWith(bytes, at, end, '[1 CMS-')) record.phase = true;
+    else if (startsWith(bytes, at, end, '[YG occupancy')) record.remark = true;
     else if (startsWith(bytes, at, end, '[Tenured')) record.whole = true;
     else if (isCmsCollection(bytes, at, end)) record.whole = true;
     else {
@@ -229,73 +231,4 @@ function noteFailure(record: OpenRecord, bytes: Buffer, at: number, end: number)
   if (startsWith(bytes, at, end, '(promotion failed') || startsWith(bytes, at, end, '(to-space')) {
     record.evacuationFailed = true;
   } else if (startsWith(bytes, at, end, '(concurrent mode ')) record.whole = true;
-}
-
-function readRecord(record: OpenRecord, outer: Buffer): GcMessage | undefined {
-  const end = record.outerLength;
-  const secondsAt = outer.subarray(0, end).lastIndexOf(' secs');
-  let numberAt = secondsAt;
-  while (numberAt > 0 && outer[numberAt - 1] !== space) numberAt -= 1;
-  const seconds = secondsAt < 0 ? undefined : readDecimal(outer, numberAt, secondsAt);
-  if (seconds === undefined) return undefined;
-  const arrow = outer.subarray(0, end).lastIndexOf('->');
-  const heapAt = arrow < 0 ? -1 : heapStart(outer, arrow);
-  const heap = arrow < 0 ? undefined : readHeap(outer, heapAt, heapEnd(outer, arrow, end));
-  const groups = readGroups(outer, 0, heap === undefined ? numberAt : heapAt);
-  const cause = groups.find((group) => /^[A-Z]/.test(group) && !g1Notes.has(group));
-  const failed = record.evacuationFailed || groups.some(saysEvacuationFailed);
-  const message = messageOf(kindOf(record, outer, groups), cause, { heap, seconds, groups });
-  return failed ? { ...message, evacuationFailed: true } : message;
-}
-
-function kindOf(record: OpenRecord, outer: Buffer, groups: readonly string[]): GcEventKind {
-  const end = record.outerLength;
-  const concurrent =
-    startsWith(outer, 0, end, 'GC remark') || startsWith(outer, 0, end, 'GC cleanup');
-  if (record.phase || concurrent) return 'phase';
-  if (record.whole) return 'full';
-  return groups.includes('mixed') || groups.includes('partial') ? 'mixed' : 'young';
-}
-
-/** Sizes hold digits, a point or comma, and a unit. */
-function isSizeByte(byte: number | undefined): boolean {
-  return (
-    isDigit(byte) || byte === 46 || byte === 44 || (byte !== undefined && byte >= 66 && byte <= 77)
-  );
-}
-
-function heapStart(bytes: Buffer, arrow: number): number {
-  let at = arrow;
-  while (at > 0 && isSizeByte(bytes[at - 1])) at -= 1;
-  return at;
-}
-
-function heapEnd(bytes: Buffer, arrow: number, end: number): number {
-  let at = arrow + 2;
-  while (at < end && bytes[at] !== 41) at += 1;
-  return Math.min(end, at + 1);
-}
-
-/** ` [Eden: … Heap: 24.0M(256.0M)->21.9M(256.0M)]`. */
-function withEdenLine(message: GcMessage, bytes: Buffer, start: number, end: number): GcMessage {
-  const found =
-    /Heap: ([\d.,]{1,20})([BKMG])\([^)]{1,30}\)->([\d.,]{1,20}[BKMG]\([^)]{1,30}\))/.exec(
-      bytes.toString('latin1', start, Math.min(end, start + 300)),
-    );
-  if (found === null) return message;
-  const [, before = '', unit = '', after = ''] = found;
-  const text = Buffer.from(`${before}${unit}->${after}`, 'latin1');
-  const heap = readHeap(text, 0, text.length);
-  if (heap === undefined) return message;
-  return {
-    ...message,
-    heapBeforeBytes: heap.beforeBytes,
-    heapAfterBytes: heap.afterBytes,
-    heapCapacityBytes: heap.capacityBytes,
-  };
-}
-
-function maxHeapOf(text: string): number | undefined {
-  const found = /-XX:MaxHeapSize=(\d{1,15})/.exec(text);
-  return found === null ? undefined : Number(found[1]);
 }

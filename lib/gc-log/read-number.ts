@@ -29,20 +29,11 @@ const kibi = 1024;
 
 /** Bytes of a unit letter: B, K, M, G, T. `undefined` for another one. */
 export function unitBytes(letter: number | undefined): number | undefined {
-  switch (letter) {
-    case 66:
-      return 1;
-    case 75:
-      return kibi;
-    case 77:
-      return kibi ** 2;
-    case 71:
-      return kibi ** 3;
-    case 84:
-      return kibi ** 4;
-    default:
-      return undefined;
-  }
+  if (letter === 66) return 1;
+  if (letter === 75) return kibi;
+  if (letter === 77) return kibi ** 2;
+  if (letter === 71) return kibi ** 3;
+  return letter === 84 ? kibi ** 4 : undefined;
 }
 
 /** A size such as `512K`, `24.5M`; bytes. `undefined` when it is none. */

@@ -54,7 +54,7 @@ export function messageStart(bytes: Buffer, start: number, end: number): number 
     if (at >= limit) return -1;
     at += 1;
     // One bracket alone is a phase of CMS before JDK 9: "[CMS-concurrent-mark-start]".
-    if (at === end) return count > 0 ? at : -1;
+    if (at === end) return count > 0 || isDigit(bytes[start + 1]) ? at : -1;
     if (bytes[at] === space) return at + 1;
   }
   return -1;
@@ -99,21 +99,14 @@ function readTime(bytes: Buffer, start: number, end: number, time: LineTime): vo
 
 /** Reads the message of a line. @param start what `messageStart` found, or the start of a line without decorators. */
 export function readUnifiedMessage(bytes: Buffer, start: number, end: number): UnifiedFinding {
-  switch (bytes[start]) {
-    case 71: {
-      const body = bodyStart(bytes, start, end);
-      return body < 0 ? 'detail' : readBody(bytes, body, end);
-    }
-    case 65:
-      return readStallLine(bytes, start, end);
-    case 85:
-      return readCollector(bytes, start, end);
-    case 72:
-    case 77:
-      return readMaxHeap(bytes, start, end);
-    default:
-      return 'detail';
+  const first = bytes[start];
+  if (first === 71) {
+    const body = bodyStart(bytes, start, end);
+    return body < 0 ? 'detail' : readBody(bytes, body, end);
   }
+  if (first === 65) return readStallLine(bytes, start, end);
+  if (first === 85) return readCollector(bytes, start, end);
+  return first === 72 || first === 77 ? readMaxHeap(bytes, start, end) : 'detail';
 }
 
 /** Behind `GC(n) ` and ZGC's letter of the generation. -1 without it. */
@@ -126,29 +119,25 @@ export function bodyStart(bytes: Buffer, start: number, end: number): number {
   return bytes[at + 1] === 58 && bytes[at + 2] === space ? at + 3 : at;
 }
 
-/** Reads what stands behind `GC(n) `. */
+/** Reads what stands behind `GC(n) `; most lines are told apart by their first letter. */
 export function readBody(bytes: Buffer, at: number, end: number): UnifiedFinding {
-  switch (bytes[at]) {
-    case 80: // P
-      if (!startsWith(bytes, at, end, 'Pause ')) return 'detail';
-      return foundOrAnnounced(readPause(bytes, at + 6, end), bytes, end);
-    case 71: // G
-      if (!startsWith(bytes, at, end, 'Garbage Collection (')) return 'detail';
-      return foundOrAnnounced(readCycle(bytes, at, end, 'majorCycle'), bytes, end);
-    case 77: // M
-      if (startsWith(bytes, at, end, 'Minor Collection (')) {
-        return foundOrAnnounced(readCycle(bytes, at, end, 'minorCycle'), bytes, end);
-      }
-      if (!startsWith(bytes, at, end, 'Major Collection (')) return 'detail';
-      return foundOrAnnounced(readCycle(bytes, at, end, 'majorCycle'), bytes, end);
-    case 67: // C
-      if (!startsWith(bytes, at, end, 'Concurrent cleanup')) return 'detail';
-      return foundOrAnnounced(readHeapSample(bytes, at, end), bytes, end);
-    case 65: // A
-      return readStallLine(bytes, at, end);
-    default:
-      return 'detail';
+  const first = bytes[at];
+  if (first === 80 && startsWith(bytes, at, end, 'Pause ')) {
+    return foundOrAnnounced(readPause(bytes, at + 6, end), bytes, end);
   }
+  if (first === 71 && startsWith(bytes, at, end, 'Garbage Collection (')) {
+    return foundOrAnnounced(readCycle(bytes, at, end, 'majorCycle'), bytes, end);
+  }
+  if (first === 77 && startsWith(bytes, at, end, 'Minor Collection (')) {
+    return foundOrAnnounced(readCycle(bytes, at, end, 'minorCycle'), bytes, end);
+  }
+  if (first === 77 && startsWith(bytes, at, end, 'Major Collection (')) {
+    return foundOrAnnounced(readCycle(bytes, at, end, 'majorCycle'), bytes, end);
+  }
+  if (first === 67 && startsWith(bytes, at, end, 'Concurrent cleanup')) {
+    return foundOrAnnounced(readHeapSample(bytes, at, end), bytes, end);
+  }
+  return first === 65 ? readStallLine(bytes, at, end) : 'detail';
 }
 
 function readStallLine(bytes: Buffer, at: number, end: number): UnifiedFinding {

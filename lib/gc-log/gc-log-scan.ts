@@ -1,0 +1,168 @@
+import type { GcEvent } from './gc-event.ts';
+import { crossedLimits, type CrossedLimit, type GcLimits } from './gc-limits.ts';
+import { GcLogParser, type LineCounts, type UnparsedLine } from './gc-log-parser.ts';
+import { GcTally, type GcStatistics } from './gc-statistics.ts';
+
+export interface GcLogScanOptions {
+  readonly limits: GcLimits;
+  /** Judge the events of the last so many seconds; absent judges all. */
+  readonly withinSeconds?: number | undefined;
+  /** The limit of the heap, where a person knows it better than the log. */
+  readonly maxHeapBytes?: number | undefined;
+}
+
+/** What one JVM's log says. */
+export interface GcLogReport {
+  readonly collector: string | undefined;
+  readonly maxHeapBytes: number | undefined;
+  readonly restartCount: number;
+  readonly lines: LineCounts & { readonly cutLineCount: number };
+  readonly unparsedLines: readonly UnparsedLine[];
+  readonly withinSeconds: number | undefined;
+  /** Events of the whole log that carry no time; `withinSeconds` does not apply to them. */
+  readonly untimedCount: number;
+  /** Events within the time that were too many to keep: the oldest are missing. */
+  readonly droppedCount: number;
+  readonly statistics: GcStatistics;
+  readonly crossed: readonly CrossedLimit[];
+}
+
+/** More than ten events a second for an hour. */
+export const maxKeptEventCount = 65_536;
+
+interface KeptEvent {
+  readonly event: GcEvent;
+  readonly restartCount: number;
+}
+
+/**
+ * Reads the log of one JVM, with its restarts, and judges it: all of it, or the last so many seconds. Memory does
+ * not grow with the log: without `withinSeconds` sums are kept, with it the last 65,536 events.
+ */
+export class GcLogScan {
+  readonly #options: GcLogScanOptions;
+  readonly #parser: GcLogParser;
+  readonly #whole = new GcTally();
+  readonly #kept: KeptEvent[] = [];
+  #keptFrom = 0;
+  #lastRestartCount = 0;
+  #untimedCount = 0;
+  #eventCount = 0;
+  #lastDropped: GcEvent | undefined;
+  #dropped = 0;
+
+  constructor(options: GcLogScanOptions) {
+    this.#options = options;
+    this.#parser = new GcLogParser((event) => this.#event(event));
+  }
+
+  /** Events that were read until now. */
+  get eventCount(): number {
+    return this.#eventCount;
+  }
+
+  /** Lines that belong to a GC log; 0 says that what was read is none. */
+  get knownLineCount(): number {
+    const { eventLineCount, detailLineCount } = this.#parser.counts;
+    return eventLineCount + detailLineCount;
+  }
+
+  push(chunk: Buffer): void {
+    this.#parser.push(chunk);
+  }
+
+  endOfFile(): void {
+    this.#parser.endOfFile();
+  }
+
+  end(): void {
+    this.#parser.end();
+  }
+
+  /**
+   * @param now where the log tells no date, the time from its last line to `now` is that from `lastModified`.
+   */
+  report(now: { epochMilliseconds: number; lastModifiedEpochMilliseconds?: number }): GcLogReport {
+    const parser = this.#parser;
+    const maxHeapBytes = this.#options.maxHeapBytes ?? parser.maxHeapBytes;
+    const tally = this.#options.withinSeconds === undefined ? this.#whole : this.#recent(now);
+    tally.maxHeapBytes = maxHeapBytes;
+    const statistics = tally.statistics();
+    return {
+      collector: parser.collector,
+      maxHeapBytes,
+      restartCount: parser.restartCount,
+      lines: { ...parser.counts, cutLineCount: parser.cutLineCount },
+      unparsedLines: parser.unparsedLines,
+      withinSeconds: this.#options.withinSeconds,
+      untimedCount: this.#untimedCount,
+      droppedCount: this.#droppedCount(now),
+      statistics,
+      crossed: crossedLimits(statistics, this.#options.limits),
+    };
+  }
+
+  #event(event: GcEvent): void {
+    this.#eventCount += 1;
+    if (event.startSeconds === undefined) this.#untimedCount += 1;
+    const { restartCount } = this.#parser;
+    if (this.#options.withinSeconds !== undefined) {
+      this.#keep({ event, restartCount });
+      return;
+    }
+    if (restartCount !== this.#lastRestartCount) this.#whole.restart();
+    this.#lastRestartCount = restartCount;
+    this.#whole.maxHeapBytes = this.#options.maxHeapBytes ?? this.#parser.maxHeapBytes;
+    this.#whole.add(event);
+  }
+
+  #keep(kept: KeptEvent): void {
+    if (this.#kept.length < maxKeptEventCount) {
+      this.#kept.push(kept);
+      return;
+    }
+    this.#lastDropped = this.#kept[this.#keptFrom]?.event;
+    this.#dropped += 1;
+    this.#kept[this.#keptFrom] = kept;
+    this.#keptFrom = (this.#keptFrom + 1) % maxKeptEventCount;
+  }
+
+  #recent(now: { epochMilliseconds: number; lastModifiedEpochMilliseconds?: number }): GcTally {
+    const tally = new GcTally();
+    tally.maxHeapBytes = this.#options.maxHeapBytes ?? this.#parser.maxHeapBytes;
+    let restartCount: number | undefined;
+    for (let index = 0; index < this.#kept.length; index += 1) {
+      const kept = this.#kept[(this.#keptFrom + index) % this.#kept.length];
+      if (kept === undefined || !this.#isRecent(kept.event, now)) continue;
+      if (restartCount !== undefined && restartCount !== kept.restartCount) tally.restart();
+      restartCount = kept.restartCount;
+      tally.add(kept.event);
+    }
+    return tally;
+  }
+
+  #droppedCount(now: {
+    epochMilliseconds: number;
+    lastModifiedEpochMilliseconds?: number;
+  }): number {
+    const last = this.#lastDropped;
+    return last !== undefined && this.#isRecent(last, now) ? this.#dropped : 0;
+  }
+
+  #isRecent(
+    event: GcEvent,
+    now: { epochMilliseconds: number; lastModifiedEpochMilliseconds?: number },
+  ): boolean {
+    const withinSeconds = this.#options.withinSeconds ?? Infinity;
+    const length = event.pauseSeconds ?? 0;
+    if (event.startEpochMilliseconds !== undefined) {
+      const end = event.startEpochMilliseconds / 1000 + length;
+      return end >= now.epochMilliseconds / 1000 - withinSeconds;
+    }
+    if (event.startSeconds === undefined) return true;
+    const quiet =
+      now.epochMilliseconds - (now.lastModifiedEpochMilliseconds ?? now.epochMilliseconds);
+    const end = (this.#parser.lastSeconds ?? 0) + Math.max(0, quiet) / 1000;
+    return event.startSeconds + length >= end - withinSeconds;
+  }
+}

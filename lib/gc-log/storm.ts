@@ -1,0 +1,93 @@
+import { isHeapPressure, type GcEvent } from './gc-event.ts';
+
+/**
+ * A storm: at least this many collections for want of heap …
+ */
+export const stormCollectionCount = 3;
+/** … within this time … */
+export const stormSeconds = 60;
+/** … that took at least this share of the time from the first to the last … */
+export const stormTimeShare = 0.3;
+/** … or each left the heap fuller than this. */
+export const stormHeapShare = 0.8;
+
+export interface Storm {
+  /** When the first of its collections began, on the axis of the events, and with a date where the log has one. */
+  readonly startSeconds: number | undefined;
+  readonly startEpochMilliseconds: number | undefined;
+  /** Collections for want of heap in its worst minute. */
+  readonly collectionCount: number;
+  /** Share of that minute's time that they took, 0..1. */
+  readonly timeShare: number;
+}
+
+interface Pressure {
+  start: number;
+  seconds: number;
+  heapShare: number | undefined;
+  /** A collection; a stall of a thread only adds to the time. */
+  counts: boolean;
+  epochMilliseconds: number | undefined;
+}
+
+/** More in a minute add nothing to the judgement. */
+const maxKept = 1_024;
+
+/** Looks for storms event by event, over the last minute of the log's own time; without times it finds none. */
+export class StormWatch {
+  readonly #recent: Pressure[] = [];
+  #storm: Storm | undefined;
+
+  /** The worst minute of the first storm that was seen and of those that followed; `undefined` when there was none. */
+  get storm(): Storm | undefined {
+    return this.#storm;
+  }
+
+  /** @param capacityBytes what the heap may hold, as far as known by now. */
+  add(event: GcEvent, capacityBytes: number | undefined): void {
+    const counts = isHeapPressure(event);
+    if ((!counts && event.kind !== 'allocationStall') || event.startSeconds === undefined) return;
+    const after = event.heapAfterBytes;
+    const known = after !== undefined && capacityBytes !== undefined && capacityBytes > 0;
+    this.#recent.push({
+      start: event.startSeconds,
+      seconds: event.pauseSeconds ?? 0,
+      heapShare: known ? after / capacityBytes : undefined,
+      counts,
+      epochMilliseconds: event.startEpochMilliseconds,
+    });
+    this.#forget(event.startSeconds - stormSeconds);
+    this.#judge();
+  }
+
+  /** Another life of the JVM: its collections are no storm together with those of the last one. */
+  restart(): void {
+    this.#recent.length = 0;
+  }
+
+  #forget(before: number): void {
+    while (this.#recent.length > maxKept || (this.#recent[0]?.start ?? before) < before) {
+      this.#recent.shift();
+    }
+  }
+
+  #judge(): void {
+    const collections = this.#recent.filter(({ counts }) => counts);
+    const [first] = collections;
+    const last = this.#recent.at(-1);
+    if (first === undefined || last === undefined) return;
+    if (collections.length < stormCollectionCount) return;
+    const lasted = last.start + last.seconds - first.start;
+    const spent = this.#recent.reduce((sum, { seconds }) => sum + seconds, 0);
+    const timeShare = lasted > 0 ? Math.min(1, spent / lasted) : 0;
+    const full = collections.every(({ heapShare }) => (heapShare ?? 0) >= stormHeapShare);
+    if (timeShare < stormTimeShare && !full) return;
+    if (this.#storm !== undefined && this.#storm.collectionCount >= collections.length) return;
+    this.#storm = {
+      startSeconds: this.#storm?.startSeconds ?? first.start,
+      startEpochMilliseconds: this.#storm?.startEpochMilliseconds ?? first.epochMilliseconds,
+      collectionCount: collections.length,
+      timeShare,
+    };
+  }
+}
