@@ -47,6 +47,7 @@ export class GcLogParser {
   #eventLineCount = 0;
   #detailLineCount = 0;
   #unparsedLineCount = 0;
+  #blankLineCount = 0;
   #format: 'unified' | 'legacy' | undefined;
   /** Decorators of the lines of this log. */
   #layout: number | undefined;
@@ -77,6 +78,15 @@ export class GcLogParser {
       detailLineCount: this.#detailLineCount,
       unparsedLineCount: this.#unparsedLineCount,
     };
+  }
+
+  /**
+   * Whether this looks like a GC log: it has events, or at least as many lines that one has as others. Blank lines say
+   * nothing; an input without any other is an empty log.
+   */
+  get isGcLog(): boolean {
+    const details = this.#detailLineCount - this.#blankLineCount;
+    return this.#eventLineCount > 0 || details >= this.#unparsedLineCount;
   }
 
   get unparsedLines(): readonly UnparsedLine[] {
@@ -126,12 +136,12 @@ export class GcLogParser {
     this.#lineCount += 1;
     if (start === end) {
       this.#detailLineCount += 1;
+      this.#blankLineCount += 1;
       return;
     }
     const message = bytes[start] === bracketOpen ? messageStart(bytes, start, end) : -1;
     if (message >= 0) this.#unified(bytes, start, message, end);
-    else if (this.#format !== 'legacy' && bodyStart(bytes, start, end) >= 0) {
-      // -Xlog with the decorators "none"
+    else if (this.#format !== 'legacy' && isUndecorated(bytes, start, end)) {
       this.#unified(bytes, start, start, end);
     } else this.#legacy(bytes, start, end);
   }
@@ -221,6 +231,13 @@ export class GcLogParser {
     const text = bytes.toString('utf8').replaceAll(/\p{C}/gu, '·').slice(0, maxSampleLength);
     this.#samples.push({ lineNumber: this.#lineCount, text });
   }
+}
+
+/** A line of -Xlog with the decorators `none`: only what says by itself what it is can be told from other output. */
+function isUndecorated(bytes: Buffer, start: number, end: number): boolean {
+  if (bodyStart(bytes, start, end) >= 0) return true;
+  const finding = readUnifiedMessage(bytes, start, end);
+  return finding !== 'detail' && finding !== 'broken';
 }
 
 /** What a log's events give away, where its first lines are gone. */

@@ -13,6 +13,8 @@ export interface GcLogScanOptions {
 
 /** What one JVM's log says. */
 export interface GcLogReport {
+  /** No: hardly a line is one of a GC log, and that nothing was found in it says nothing. */
+  readonly isGcLog: boolean;
   readonly collector: string | undefined;
   readonly maxHeapBytes: number | undefined;
   readonly restartCount: number;
@@ -47,24 +49,12 @@ export class GcLogScan {
   #keptFrom = 0;
   #lastRestartCount = 0;
   #untimedCount = 0;
-  #eventCount = 0;
   #lastDropped: GcEvent | undefined;
   #dropped = 0;
 
   constructor(options: GcLogScanOptions) {
     this.#options = options;
     this.#parser = new GcLogParser((event) => this.#event(event));
-  }
-
-  /** Events that were read until now. */
-  get eventCount(): number {
-    return this.#eventCount;
-  }
-
-  /** Lines that belong to a GC log; 0 says that what was read is none. */
-  get knownLineCount(): number {
-    const { eventLineCount, detailLineCount } = this.#parser.counts;
-    return eventLineCount + detailLineCount;
   }
 
   push(chunk: Buffer): void {
@@ -89,6 +79,7 @@ export class GcLogScan {
     tally.maxHeapBytes = maxHeapBytes;
     const statistics = tally.statistics();
     return {
+      isGcLog: parser.isGcLog,
       collector: parser.collector,
       maxHeapBytes,
       restartCount: parser.restartCount,
@@ -103,7 +94,6 @@ export class GcLogScan {
   }
 
   #event(event: GcEvent): void {
-    this.#eventCount += 1;
     if (event.startSeconds === undefined) this.#untimedCount += 1;
     const { restartCount } = this.#parser;
     if (this.#options.withinSeconds !== undefined) {

@@ -24,6 +24,12 @@ const g1Types: ReadonlySet<string> = new Set([
   'Mixed',
 ]);
 const maxGroupCount = 8;
+const stopTheWorldKinds: ReadonlySet<GcEventKind> = new Set([
+  'young',
+  'mixed',
+  'full',
+  'degenerated',
+]);
 
 /**
  * Whether the bytes at `at` are `word`. Words are of ASCII.
@@ -134,11 +140,10 @@ export function readPause(bytes: Buffer, start: number, end: number): GcMessage 
   const { nameEnd, heap, seconds } = readTail(bytes, start, end);
   if (seconds === undefined) return undefined;
   const groups = readGroups(bytes, start, nameEnd);
-  return messageOf(pauseKind(bytes, start, nameEnd, groups), causeOf(groups), {
-    heap,
-    seconds,
-    groups,
-  });
+  const kind = pauseKind(bytes, start, nameEnd, groups);
+  // Behind the pauses of concurrent collections stand notes: "(unload classes)", "(Young)".
+  const cause = stopTheWorldKinds.has(kind) ? causeOf(groups) : undefined;
+  return messageOf(kind, cause, { heap, seconds, groups });
 }
 
 function pauseKind(

@@ -6,6 +6,8 @@ import { isHeapPressure, type GcEvent } from './gc-event.ts';
 export const stormCollectionCount = 3;
 /** … within this time … */
 export const stormSeconds = 60;
+/** … over no less than this: a heap that grows at the start collects a few times as well … */
+export const stormShortestSeconds = 2;
 /** … that took at least this share of the time from the first to the last … */
 export const stormTimeShare = 0.3;
 /** … or each left the heap fuller than this. */
@@ -78,8 +80,9 @@ export class StormWatch {
     if (first === undefined || last === undefined) return;
     if (collections.length < stormCollectionCount) return;
     const lasted = last.start + last.seconds - first.start;
+    if (lasted < stormShortestSeconds) return;
     const spent = this.#recent.reduce((sum, { seconds }) => sum + seconds, 0);
-    const timeShare = lasted > 0 ? Math.min(1, spent / lasted) : 0;
+    const timeShare = Math.min(1, spent / lasted);
     const full = collections.every(({ heapShare }) => (heapShare ?? 0) >= stormHeapShare);
     if (timeShare < stormTimeShare && !full) return;
     if (this.#storm !== undefined && this.#storm.collectionCount >= collections.length) return;

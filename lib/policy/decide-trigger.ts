@@ -5,7 +5,8 @@ import { skip, type Skip } from './skip.ts';
 /** The triggers: `undefined` when the signal's own one fires. Reasons that have none are skipped before. */
 export function skippedByTrigger(facts: DecisionFacts): Skip | undefined {
   const { reason } = facts.signal;
-  if (reason === 'Manual') return undefined;
+  // Whoever sends these has already judged that a dump is wanted, also of a pod that is being deleted.
+  if (reason === 'Manual' || reason === 'GcLimitCrossed') return undefined;
   if (reason === 'LivenessProbeFailing') return belowFailureThreshold(facts);
   // "Killing" is also said of each container of a deleted pod.
   const deleted = reason === 'PodDeleting' || facts.pod.deletionTime !== undefined;

@@ -159,6 +159,7 @@ function skippedBySignal(signal: Signal, policy: Policy): Skip | undefined {
     case 'ContainerKilling':
     case 'PodDeleting':
     case 'Manual':
+    case 'GcLimitCrossed':
       return undefined;
     default:
       return signal.reason satisfies never;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { policySchema } from '../policy/policy.ts';
 
 /**
- * What happened, as a closed set. The first four can lead to a dump, the last one to the collection of what was left;
+ * What happened, as a closed set. The first five can lead to a dump, the last one to the collection of what was left;
  * the others are carried so that the decision can say why they do not.
  */
 export const signalReasons = [
@@ -10,6 +10,7 @@ export const signalReasons = [
   'ContainerKilling',
   'PodDeleting',
   'Manual',
+  'GcLimitCrossed',
   'ReadinessProbeFailing',
   'StartupProbeFailing',
   'ContainerTerminated',
