@@ -1,4 +1,5 @@
 import { benchDurable } from './durable.ts';
+import { benchGcLog } from './gc-log/gc-log.ts';
 import { benchAgentMemory, benchRest } from './memory.ts';
 import { benchPath } from './path.ts';
 import { benchPause } from './pause.ts';
@@ -19,6 +20,7 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   rest: benchRest,
   'upload-cpu': benchUploadCpu,
   'saved-rate': benchSavedRate,
+  'gc-log': benchGcLog,
 };
 
 const name = process.argv[2] ?? '';
