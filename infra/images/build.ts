@@ -21,6 +21,7 @@ const programs = {
     v8Flags: ['--no-opt', '--optimize-for-size', '--max-lazy'],
   },
   forwarder: { entry: 'lib/forwarder/main.ts', v8Flags: [] },
+  'gc-scan': { entry: 'lib/cli/gc-scan/main.ts', v8Flags: [] },
 } as const;
 
 /**

@@ -1,3 +1,4 @@
+import { EventRing } from './event-ring.ts';
 import type { GcEvent } from './gc-event.ts';
 import { crossedLimits, type CrossedLimit, type GcLimits } from './gc-limits.ts';
 import { GcLogParser, type LineCounts, type UnparsedLine } from './gc-log-parser.ts';
@@ -29,13 +30,15 @@ export interface GcLogReport {
   readonly crossed: readonly CrossedLimit[];
 }
 
+/** When a report is made. */
+export interface ReportTime {
+  readonly epochMilliseconds: number;
+  /** When the log was last written to. Where its lines tell no date, the silence since then is what lies behind its end. */
+  readonly lastModifiedEpochMilliseconds?: number;
+}
+
 /** More than ten events a second for an hour. */
 export const maxKeptEventCount = 65_536;
-
-interface KeptEvent {
-  readonly event: GcEvent;
-  readonly restartCount: number;
-}
 
 /**
  * Reads the log of one JVM, with its restarts, and judges it: all of it, or the last so many seconds. Memory does
@@ -45,15 +48,13 @@ export class GcLogScan {
   readonly #options: GcLogScanOptions;
   readonly #parser: GcLogParser;
   readonly #whole = new GcTally();
-  readonly #kept: KeptEvent[] = [];
-  #keptFrom = 0;
+  readonly #kept: EventRing | undefined;
   #lastRestartCount = 0;
   #untimedCount = 0;
-  #lastDropped: GcEvent | undefined;
-  #dropped = 0;
 
   constructor(options: GcLogScanOptions) {
     this.#options = options;
+    if (options.withinSeconds !== undefined) this.#kept = new EventRing(maxKeptEventCount);
     this.#parser = new GcLogParser((event) => this.#event(event));
   }
 
@@ -69,13 +70,10 @@ export class GcLogScan {
     this.#parser.end();
   }
 
-  /**
-   * @param now where the log tells no date, the time from its last line to `now` is that from `lastModified`.
-   */
-  report(now: { epochMilliseconds: number; lastModifiedEpochMilliseconds?: number }): GcLogReport {
+  report(now: ReportTime): GcLogReport {
     const parser = this.#parser;
     const maxHeapBytes = this.#options.maxHeapBytes ?? parser.maxHeapBytes;
-    const tally = this.#options.withinSeconds === undefined ? this.#whole : this.#recent(now);
+    const tally = this.#kept === undefined ? this.#whole : this.#recent(this.#kept, now);
     tally.maxHeapBytes = maxHeapBytes;
     const statistics = tally.statistics();
     return {
@@ -96,8 +94,8 @@ export class GcLogScan {
   #event(event: GcEvent): void {
     if (event.startSeconds === undefined) this.#untimedCount += 1;
     const { restartCount } = this.#parser;
-    if (this.#options.withinSeconds !== undefined) {
-      this.#keep({ event, restartCount });
+    if (this.#kept !== undefined) {
+      this.#kept.add({ event, restartCount });
       return;
     }
     if (restartCount !== this.#lastRestartCount) this.#whole.restart();
@@ -106,43 +104,27 @@ export class GcLogScan {
     this.#whole.add(event);
   }
 
-  #keep(kept: KeptEvent): void {
-    if (this.#kept.length < maxKeptEventCount) {
-      this.#kept.push(kept);
-      return;
-    }
-    this.#lastDropped = this.#kept[this.#keptFrom]?.event;
-    this.#dropped += 1;
-    this.#kept[this.#keptFrom] = kept;
-    this.#keptFrom = (this.#keptFrom + 1) % maxKeptEventCount;
-  }
-
-  #recent(now: { epochMilliseconds: number; lastModifiedEpochMilliseconds?: number }): GcTally {
+  #recent(kept: EventRing, now: ReportTime): GcTally {
     const tally = new GcTally();
     tally.maxHeapBytes = this.#options.maxHeapBytes ?? this.#parser.maxHeapBytes;
-    let restartCount: number | undefined;
-    for (let index = 0; index < this.#kept.length; index += 1) {
-      const kept = this.#kept[(this.#keptFrom + index) % this.#kept.length];
-      if (kept === undefined || !this.#isRecent(kept.event, now)) continue;
-      if (restartCount !== undefined && restartCount !== kept.restartCount) tally.restart();
-      restartCount = kept.restartCount;
-      tally.add(kept.event);
+    let life: number | undefined;
+    for (const { event, restartCount } of kept) {
+      if (!this.#isRecent(event, now)) continue;
+      if (life !== undefined && life !== restartCount) tally.restart();
+      life = restartCount;
+      tally.add(event);
     }
     return tally;
   }
 
-  #droppedCount(now: {
-    epochMilliseconds: number;
-    lastModifiedEpochMilliseconds?: number;
-  }): number {
-    const last = this.#lastDropped;
-    return last !== undefined && this.#isRecent(last, now) ? this.#dropped : 0;
+  #droppedCount(now: ReportTime): number {
+    const last = this.#kept?.lastDropped;
+    return last !== undefined && this.#isRecent(last.event, now)
+      ? (this.#kept?.droppedCount ?? 0)
+      : 0;
   }
 
-  #isRecent(
-    event: GcEvent,
-    now: { epochMilliseconds: number; lastModifiedEpochMilliseconds?: number },
-  ): boolean {
+  #isRecent(event: GcEvent, now: ReportTime): boolean {
     const withinSeconds = this.#options.withinSeconds ?? Infinity;
     const length = event.pauseSeconds ?? 0;
     if (event.startEpochMilliseconds !== undefined) {

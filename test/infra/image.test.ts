@@ -14,7 +14,7 @@ describe('the image', () => {
       writeFileSync(nodeFile, '');
       const root = path.join(folder, 'root');
       await buildImageFolder(root, nodeFile);
-      for (const program of ['agent', 'forwarder']) {
+      for (const program of ['agent', 'forwarder', 'gc-scan']) {
         const file = path.join(root, 'heapcatch', program);
         expect(readFileSync(file, 'utf8').split('\n')[0]).toBe('#!/heapcatch/node');
         expect(() => execFileSync(process.execPath, ['--check', file])).not.toThrow();
