@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   realpathSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,13 +20,16 @@ const programs = {
     entry: 'lib/agent/main.ts',
     // Set by the program itself: a first line passes one argument. Less code is compiled, less memory is touched.
     v8Flags: ['--no-opt', '--optimize-for-size', '--max-lazy'],
+    // What it imports by name later is not read before: attacher and uploader begin with little more than Node itself.
+    splitting: true,
   },
-  forwarder: { entry: 'lib/forwarder/main.ts', v8Flags: [] },
-  'gc-scan': { entry: 'lib/cli/gc-scan/main.ts', v8Flags: [] },
+  forwarder: { entry: 'lib/forwarder/main.ts', v8Flags: [], splitting: false },
+  'gc-scan': { entry: 'lib/cli/gc-scan/main.ts', v8Flags: [], splitting: false },
 } as const;
 
 /**
- * Builds what the image holds beside a C++ runtime: /heapcatch with a Node of its own and one file a program.
+ * Builds what the image holds beside a C++ runtime: /heapcatch with a Node of its own, and one file a program with the
+ * chunks that it loads.
  * Each program names that Node in its first line, so that the image needs no shell.
  * @returns the folder to lay over the base image's root.
  */
@@ -42,11 +46,12 @@ export async function buildImageFolder(
   if (existsSync(fallocateFile)) copyFileSync(fallocateFile, path.join(target, 'fallocate'));
   // Without it Node would look for a package.json up to the root to learn that the programs are ES modules.
   writeFileSync(path.join(target, 'package.json'), '{"type":"module"}\n');
-  for (const [name, { entry, v8Flags }] of Object.entries(programs)) {
-    const outfile = path.join(target, name);
+  for (const [name, { entry, v8Flags, splitting }] of Object.entries(programs)) {
     await build({
-      entryPoints: [path.join(project, entry)],
-      outfile,
+      entryPoints: { [name]: path.join(project, entry) },
+      outdir: target,
+      splitting,
+      chunkNames: `${name}-[hash]`,
       bundle: true,
       minify: true,
       platform: 'node',
@@ -61,7 +66,8 @@ export async function buildImageFolder(
           `import{setFlagsFromString as heapcatchFlag}from'node:v8';${JSON.stringify(v8Flags)}.forEach(heapcatchFlag);`,
       },
     });
-    chmodSync(outfile, 0o755);
+    renameSync(path.join(target, `${name}.js`), path.join(target, name));
+    chmodSync(path.join(target, name), 0o755);
   }
   return folder;
 }

@@ -4,7 +4,8 @@ import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { firstParallelDumpMajor } from '../jvm/diagnostic-commands.ts';
 import type { Logger } from '../log.ts';
-import { attach, type AttachedJvm } from './attach.ts';
+import type { AttachedJvm } from './attach.ts';
+import type { LayoutChoice } from './attacher-handshake.ts';
 import type { CaptureMetrics } from './capture-metrics.ts';
 import { expectedDump } from './dump-estimate.ts';
 import {
@@ -13,9 +14,10 @@ import {
   collectWithoutAttach,
   noteFault,
 } from './evidence-steps.ts';
-import { findJvm, pidsInSight } from './find-jvm.ts';
+import { pidsInSight } from './find-jvm.ts';
 import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
-import { askJvmFacts, attachIsDisabled } from './jvm-facts.ts';
+import { askJvmFacts } from './jvm-facts.ts';
+import { directReach, type JvmReach } from './jvm-reach.ts';
 import { collectLeftover, type StoredLeftover } from './leftovers.ts';
 import { LiveTicket, type LiveTicketOptions } from './live-ticket.ts';
 import type { ProcessFacts } from './process-facts.ts';
@@ -30,6 +32,10 @@ export interface CaptureOptions {
   readonly ticket: Ticket;
   /** Where processes are looked up, `/proc` in a pod. */
   readonly procRoot: string;
+  /** The way to the JVM, closed with the capture; through procRoot unless told. */
+  readonly reach?: JvmReach;
+  /** What there was room for, where an attacher and an uploader were started. */
+  readonly layout?: LayoutChoice;
   readonly log: Logger;
   readonly metrics?: CaptureMetrics;
   /** Longest time in which a dump may rest; 60 unless told. */
@@ -50,6 +56,7 @@ const [minAttachSeconds, maxAttachSeconds] = [20, 120];
 const maxMarginMilliseconds = 15_000;
 
 interface Capture extends CaptureOptions {
+  readonly reach: JvmReach;
   readonly deadline: number;
   readonly partsDeadline: number;
   readonly stop: AbortSignal;
@@ -82,9 +89,10 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
   const partsDeadline = deadline - margin / 5;
   const wish: LiveTicketOptions['wish'] = (wanted) => capture.progress.wish(wanted);
   const live = new LiveTicket({ ticket, log, deadline, wish });
+  const reach = options.reach ?? directReach(options.procRoot);
   const capture: Capture = {
     ...options,
-    ...{ log, live, deadline, partsDeadline },
+    ...{ reach, log, live, deadline, partsDeadline },
     stop: stop.signal,
     progress: new ProgressReporter({
       captureId,
@@ -95,7 +103,7 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
           ...{ step, rawBytes, compressedBytes, sentBytes, sentPartCount, ...estimate },
         }),
     }),
-    manifest: emptyManifest(ticket, new Date(started)),
+    manifest: emptyManifest(options, new Date(started)),
   };
   const noteEnd = options.metrics?.begin(ticket, () => capture.progress.snapshot());
   let end: CaptureEnd = 'unfinished';
@@ -110,16 +118,18 @@ export async function runCapture(options: CaptureOptions): Promise<CaptureEnd> {
     await capture.leftover?.close();
     noteEnd?.(end);
     clearTimeout(stopTimer);
+    reach.close();
   }
 }
 
-function emptyManifest(ticket: Ticket, startTime: Date): Manifest {
+function emptyManifest({ ticket, layout }: CaptureOptions, startTime: Date): Manifest {
   return {
     schemaVersion: 1,
     captureId: ticket.captureId,
     fencingToken: ticket.fencingToken,
     rung: ticket.rung,
     agentVersion,
+    ...(layout && { layout }),
     times: { startTime: startTime.toISOString(), endTime: startTime.toISOString() },
     evidence: [],
     faults: [],
@@ -127,12 +137,12 @@ function emptyManifest(ticket: Ticket, startTime: Date): Manifest {
 }
 
 async function captureJvm(capture: Capture): Promise<HeapDumpOutcome | undefined> {
-  const { manifest, procRoot, ticket, log } = capture;
+  const { manifest, reach, ticket, log } = capture;
   let attached: AttachedJvm | undefined;
   let jvm: ProcessFacts | undefined;
   let processFacts: { stored: Promise<void> } | undefined;
   try {
-    jvm = await findJvm(procRoot, { rung: ticket.rung, ...ticket.target });
+    jvm = await reach.find({ rung: ticket.rung, ...ticket.target });
     manifest.times.jvmFoundTime = new Date().toISOString();
     manifest.jvm = { pid: jvm.pid };
     processFacts = await beginProcessFacts(capture, [jvm.pid]);
@@ -146,7 +156,8 @@ async function captureJvm(capture: Capture): Promise<HeapDumpOutcome | undefined
     return await dumpHeap(capture, attached, jvm, jdkMajor);
   } catch (error) {
     processFacts ??= await beginProcessFacts(capture, pidsInSight(error));
-    const words = jvm && !attached ? await collectWithoutAttach(capture, jvm) : '';
+    // Of a JVM that has ended there is nothing more to see.
+    const words = jvm && !attached ? await collectWithoutAttach(capture, jvm).catch(() => '') : '';
     noteFault(capture, error, '', words);
     return undefined;
   } finally {
@@ -177,19 +188,13 @@ async function captureLeftover(capture: Capture): Promise<HeapDumpOutcome | unde
   }
 }
 
-async function attachTo(
-  { procRoot, stop, partsDeadline }: Capture,
+function attachTo(
+  { reach, stop, partsDeadline }: Capture,
   jvm: ProcessFacts,
 ): Promise<AttachedJvm> {
-  if (await attachIsDisabled(procRoot, jvm)) {
-    throw new CaptureError(
-      'AttachDisabled',
-      `JVM ${jvm.pid} runs with -XX:+DisableAttachMechanism: only its own -XX:+HeapDumpOnOutOfMemoryError can dump it`,
-    );
-  }
   const share = Math.round((partsDeadline - Date.now()) / 8_000);
   const timeoutSeconds = Math.min(maxAttachSeconds, Math.max(minAttachSeconds, share));
-  return attach({ procRoot, jvm, timeoutSeconds, signal: stop });
+  return reach.attach(jvm, { timeoutSeconds, signal: stop });
 }
 
 async function dumpHeap(
@@ -198,7 +203,7 @@ async function dumpHeap(
   jvm: ProcessFacts,
   jdkMajor: number | undefined,
 ): Promise<HeapDumpOutcome | undefined> {
-  const { ticket, live, manifest, progress, log, stop, partsDeadline, procRoot } = capture;
+  const { ticket, live, manifest, progress, log, stop, partsDeadline, reach } = capture;
   if (!ticket.heapDump) return undefined;
   const heapUsedBytes = manifest.jvm?.heapUsedBytes;
   progress.expect(expectedDump(ticket.heapDump.expectedBytes, heapUsedBytes));
@@ -208,7 +213,7 @@ async function dumpHeap(
   const puncher = stepBytes === undefined ? undefined : new HolePuncher({ log, stepBytes });
   const outcome = await saveHeapDump({
     ...{ sizes, pace, order: ticket.heapDump },
-    ...{ ticket, live, procRoot, jvm, attached, stop, partsDeadline, progress },
+    ...{ ticket, live, reach, jvm, attached, stop, partsDeadline, progress },
     ...{ log, stallSeconds: capture.stallSeconds ?? 60 },
     ...(jdkMajor !== undefined && { jdkMajor }),
     ...(heapUsedBytes !== undefined && { heapUsedBytes }),
@@ -233,7 +238,7 @@ async function dumpHeap(
 
 /** How to work beside this JVM, as the log and the manifest tell it. @throws CaptureError NotEnoughMemory. */
 async function settleWork(
-  { procRoot, ticket, manifest, log }: Capture,
+  { reach, ticket, manifest, log }: Capture,
   jvm: ProcessFacts,
   { blockBytes, partBytes, partUrls, expectedBytes: ticketBytes }: NonNullable<Ticket['heapDump']>,
   jdkMajor = firstParallelDumpMajor,
@@ -241,7 +246,7 @@ async function settleWork(
   const { expectedBytes } = expectedDump(ticketBytes, manifest.jvm?.heapUsedBytes);
   const segmented = jdkMajor >= firstParallelDumpMajor;
   const order = { blockBytes, partBytes, partCount: partUrls.length, expectedBytes, segmented };
-  const work = await planWorkBeside(procRoot, jvm, { rung: ticket.rung, order, log });
+  const work = await planWorkBeside(reach, jvm, { rung: ticket.rung, order, log });
   if (work.pace === 'niced') await niceThisProcess();
   manifest.work = work;
   const sizes = sizesOf(work.shape, order);

@@ -1,6 +1,5 @@
 import { constants } from 'node:fs';
 import { access, lstat, open, statfs, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
 import { CaptureError } from '../errors.ts';
 import { inside, openDirectoryInside, systemCode } from './container-path.ts';
 import type { ProcessFacts } from './process-facts.ts';
@@ -30,7 +29,8 @@ export interface DumpPlace {
 }
 
 export interface DumpPlaceRequest {
-  readonly procRoot: string;
+  /** Under which the directories are looked up: the container's root, or one that has the same volumes. */
+  readonly rootPath: string;
   readonly jvm: ProcessFacts;
   /** In the container's view, best first. */
   readonly directories: readonly string[];
@@ -63,10 +63,9 @@ export async function findDumpPlace(request: DumpPlaceRequest): Promise<DumpPlac
 }
 
 async function check(request: DumpPlaceRequest, path: string): Promise<DumpPlace | string> {
-  const { procRoot, jvm } = request;
   let directory: FileHandle | undefined;
   try {
-    directory = await openDirectoryInside(join(procRoot, String(jvm.pid), 'root'), path);
+    directory = await openDirectoryInside(request.rootPath, path);
     const space = await spaceOf(directory, request.sizeLimits?.[path]);
     const refusal = await refusalOf(directory, request, space);
     if (refusal !== undefined) {

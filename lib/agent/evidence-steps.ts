@@ -9,20 +9,17 @@ import {
   type AskedArtifact,
   type StoredEvidence,
 } from './evidence.ts';
-import { jvmFactsByCounters } from './jvm-facts.ts';
-import { readMemoryFacts } from './memory-facts.ts';
-import { describeProcesses } from './process-evidence.ts';
+import type { JvmReach } from './jvm-reach.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import type { ProgressReporter } from './progress.ts';
 import type { LiveTicket } from './live-ticket.ts';
 import type { PutBody } from './put-object.ts';
-import { askForThreadsInLog } from './threads-in-log.ts';
 
 /** What the steps of the evidence need of a capture. */
 export interface EvidenceSteps {
   readonly ticket: Ticket;
   readonly live: Pick<LiveTicket, 'put'>;
-  readonly procRoot: string;
+  readonly reach: JvmReach;
   readonly manifest: Manifest;
   readonly progress: ProgressReporter;
   readonly log: Logger;
@@ -41,15 +38,19 @@ export async function beginProcessFacts(
   steps: EvidenceSteps,
   pids: readonly number[],
 ): Promise<{ stored: Promise<void> }> {
-  const { ticket, procRoot, progress } = steps;
+  const { ticket, reach, progress } = steps;
   const order = ticket.evidence.find(({ artifact }) => artifact === 'processFacts');
   if (order === undefined || pids.length === 0) return { stored: Promise.resolve() };
   progress.update({ step: 'processFacts' });
   const started = performance.now();
-  const text = await describeProcesses(procRoot, pids);
+  const described = await reach.describe(pids).then(
+    (text) => ({ text }),
+    (error: unknown) => ({ error }),
+  );
   const store = async (): Promise<void> => {
     try {
-      const chunks = [Buffer.from(text)];
+      if ('error' in described) throw described.error;
+      const chunks = [Buffer.from(described.text)];
       const what = { chunks, putUrl: order.putUrl, put: putWith(steps, 'processFacts') };
       noteStored(steps, await storeEvidence('processFacts', what), started);
     } catch (error) {
@@ -70,7 +71,7 @@ export async function collectAllEvidence(
   attached: AttachedJvm,
   jvm: ProcessFacts,
 ): Promise<void> {
-  const { ticket, manifest, progress, log, stop, procRoot } = steps;
+  const { ticket, manifest, progress, log, stop, reach } = steps;
   const unasked: AskedArtifact[] = [];
   let unanswered = false;
   let nativeMemory: string | undefined;
@@ -92,13 +93,13 @@ export async function collectAllEvidence(
       else log.info('the JVM does not track its native memory', { artifact });
     } catch (error) {
       unanswered = isUnanswered(error);
-      const words = artifact === 'threads' ? await askForThreadsInLog(procRoot, jvm) : '';
+      const words = artifact === 'threads' ? await reach.askForThreadsInLog(jvm) : '';
       noteFault(steps, error, `${artifact}: `, words);
     }
   }
   if (unasked.length > 0) {
     const message = `${unasked.join(', ')}: not asked for, since the JVM did not answer before`;
-    const words = unasked.includes('threads') ? await askForThreadsInLog(procRoot, jvm) : '';
+    const words = unasked.includes('threads') ? await reach.askForThreadsInLog(jvm) : '';
     noteFault(steps, new CaptureError('AttachFailed', message), '', words);
   }
   await noteMemory(steps, jvm, nativeMemory);
@@ -109,19 +110,19 @@ export async function collectWithoutAttach(
   steps: EvidenceSteps,
   jvm: ProcessFacts,
 ): Promise<string> {
-  const { ticket, procRoot, manifest } = steps;
-  manifest.jvm = await jvmFactsByCounters(procRoot, jvm);
+  const { ticket, reach, manifest } = steps;
+  manifest.jvm = await reach.factsByCounters(jvm);
   await noteMemory(steps, jvm, undefined);
   const threadsWanted = ticket.evidence.some(({ artifact }) => artifact === 'threads');
-  return threadsWanted ? askForThreadsInLog(procRoot, jvm) : '';
+  return threadsWanted ? reach.askForThreadsInLog(jvm) : '';
 }
 
 async function noteMemory(
-  { procRoot, manifest, log }: EvidenceSteps,
+  { reach, manifest, log }: EvidenceSteps,
   jvm: ProcessFacts,
   nativeMemory: string | undefined,
 ): Promise<void> {
-  manifest.memory = await readMemoryFacts(procRoot, jvm, { facts: manifest.jvm, nativeMemory });
+  manifest.memory = await reach.memoryFacts(jvm, { facts: manifest.jvm, nativeMemory });
   log.info('memory judged', manifest.memory);
 }
 

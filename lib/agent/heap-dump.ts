@@ -7,7 +7,8 @@ import type { AttachedJvm } from './attach.ts';
 import { findDumpPlace, type DumpPlace } from './dump-place.ts';
 import { DumpUpload, type OnDurable } from './dump-upload.ts';
 import { followDump, type FollowEnd } from './follow.ts';
-import { stillRuns, type ProcessFacts } from './process-facts.ts';
+import type { JvmReach } from './jvm-reach.ts';
+import type { ProcessFacts } from './process-facts.ts';
 import { forbidLateDump, watchAnswers } from './late-dump.ts';
 import type { LiveTicket } from './live-ticket.ts';
 import type { ProgressReporter } from './progress.ts';
@@ -22,7 +23,7 @@ export interface HeapDumpOptions {
   /** In place of the order's own. */
   readonly sizes: ShapeSizes;
   readonly pace: Pace;
-  readonly procRoot: string;
+  readonly reach: Pick<JvmReach, 'runs' | 'rootPath'>;
   readonly jvm: ProcessFacts;
   readonly attached: AttachedJvm;
   readonly jdkMajor?: number;
@@ -77,9 +78,9 @@ export async function saveHeapDump(options: HeapDumpOptions): Promise<HeapDumpOu
 }
 
 function findPlace(options: HeapDumpOptions): Promise<DumpPlace> {
-  const { order, ticket, procRoot, jvm, jdkMajor, heapUsedBytes } = options;
+  const { order, ticket, reach, jvm, jdkMajor, heapUsedBytes } = options;
   return findDumpPlace({
-    procRoot,
+    rootPath: reach.rootPath(jvm),
     jvm,
     directories: order.directories,
     ...(order.sizeLimits && { sizeLimits: order.sizeLimits }),
@@ -156,7 +157,7 @@ async function follow(
   options: HeapDumpOptions,
   report: () => void,
 ): Promise<FollowEnd> {
-  const { attached, jdkMajor, stop, jvm, procRoot, log, onTime } = options;
+  const { attached, jdkMajor, stop, jvm, reach, log, onTime } = options;
   const command = heapDumpCommand(place.jvmPath, { jdkMajor: jdkMajor ?? 0 });
   const given = new AbortController();
   const signal = AbortSignal.any([stop, given.signal]);
@@ -173,7 +174,7 @@ async function follow(
       streams: upload,
       skipMerge: options.order.skipMerge === true,
       reply,
-      jvmRuns: () => stillRuns(procRoot, jvm),
+      jvmRuns: () => reach.runs(jvm),
       stopReason: () => stopReason(stop, upload),
       stallSeconds: options.stallSeconds,
       onBytes: (bytes) => {

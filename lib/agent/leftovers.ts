@@ -17,8 +17,9 @@ import type { ProcessFacts } from './process-facts.ts';
 
 export interface LeftoverOptions extends Pick<
   HeapDumpOptions,
-  'ticket' | 'live' | 'procRoot' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
+  'ticket' | 'live' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
 > {
+  readonly procRoot: string;
   readonly manifest: Manifest;
   /** Asked once something was found: how large the agent may grow beside that JVM. @throws NotEnoughMemory. */
   readonly settleSizes: (

@@ -1,61 +1,91 @@
-import { messageOf } from '../errors.ts';
+import { CaptureError, messageOf } from '../errors.ts';
 import { createLogger } from '../log.ts';
-import { CaptureMetrics } from './capture-metrics.ts';
-import { runCapture, type CaptureEnd } from './capture.ts';
-import { startDaemon } from './daemon.ts';
-import { fetchTicket } from './fetch-ticket.ts';
-import { startCapture } from './start.ts';
+import { attacherSettingsOf, type AttacherSettings } from './attacher-environment.ts';
+import { runAttacher } from './attacher.ts';
+import { directReach } from './jvm-reach.ts';
+import { meetAttacher } from './meet-attacher.ts';
 
-const exitCodes: Readonly<Record<CaptureEnd, number>> = { whole: 0, unfinished: 1, faulty: 4 };
 const refusedExitCode = 3;
 const usageExitCode = 2;
-/** `start` waits for the daemon's answer; an ephemeral container has nobody who would start it again. */
-const servedTicketTimeoutSeconds = 8;
-const ownTicketTimeoutSeconds = 60;
 
 const { env } = process;
 const log = createLogger('agent');
 const procRoot = env['HEAPCATCH_PROC_ROOT'] ?? '/proc';
 const socketPath = env['HEAPCATCH_SOCKET'] ?? '/run/heapcatch/agent.sock';
 
+/**
+ * What carries a capture out is loaded only then: attacher and uploader first find out, with the little that is loaded
+ * here, whether their pod has room for it.
+ */
+const captureCommands = () => import('./capture-commands.ts');
+
 async function capture(): Promise<number> {
   const ticketUrl = env['HEAPCATCH_TICKET_URL'];
   if (ticketUrl === undefined) throw new Error('HEAPCATCH_TICKET_URL is not set');
-  const ticket = await fetchTicket(ticketUrl, ownTicketTimeoutSeconds);
-  return exitCodes[await runCapture({ ticket, procRoot, log, ...holeOption() })];
+  outliveSignals();
+  const settings = attacherSettingsOf(env);
+  if (settings !== undefined) return upload(ticketUrl, settings);
+  const { captureByTicket } = await captureCommands();
+  return captureByTicket(ticketUrl, {}, captureSettings());
+}
+
+/** Captures through an attacher, or gives the capture to it where there is no room for both. */
+async function upload(ticketUrl: string, settings: AttacherSettings): Promise<number> {
+  const met = await meetAttacher(settings).catch((error: unknown) =>
+    error instanceof CaptureError ? error : Promise.reject(error as Error),
+  );
+  if (!(met instanceof CaptureError) && met.layout.layout === 'single') {
+    await met.channel.writeAndFlush({ ticketUrl });
+    log.info('the attacher goes on alone', { ...met.layout });
+    return 0;
+  }
+  const { attacherReach, noReach } = await import('./attacher-reach.ts');
+  const way =
+    met instanceof CaptureError
+      ? { reach: noReach(met) }
+      : { reach: attacherReach(met.channel), layout: met.layout };
+  const { captureByTicket } = await captureCommands();
+  return captureByTicket(ticketUrl, way, captureSettings());
+}
+
+async function attach(): Promise<number> {
+  outliveSignals();
+  const settings = attacherSettingsOf(env);
+  if (settings === undefined) throw new Error('HEAPCATCH_ATTACHER_KEY is not set');
+  const deadline = Date.parse(settings.deadlineTime);
+  const ended = await runAttacher({ ...settings, reach: directReach(procRoot), deadline, log });
+  log.info('attacher ends', { end: ended.end });
+  if (ended.end !== 'alone') return ended.end === 'served' ? 0 : 1;
+  const { captureByTicket } = await captureCommands();
+  return captureByTicket(ended.ticketUrl, { layout: ended.layout }, captureSettings());
+}
+
+/** When a pod is deleted its agents are told at once as well, with the whole grace period still to come: they use it. */
+function outliveSignals(): void {
+  process.on('SIGTERM', () => log.info('told to end; goes on as long as it is let'));
 }
 
 async function serve(): Promise<number> {
-  const signalled = new Promise<string>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
   const healthPort = wholeNumber('HEAPCATCH_HEALTH_PORT', 0, 65_535);
-  const metrics = new CaptureMetrics();
-  const holes = holeOption();
-  const daemon = await startDaemon({
-    socketPath,
-    maxCaptures: wholeNumber('HEAPCATCH_MAX_CAPTURES', 1, 10) ?? 2,
-    ...(healthPort !== undefined && { healthPort }),
-    log,
-    fetchTicket: (ticketUrl) => fetchTicket(ticketUrl, servedTicketTimeoutSeconds),
-    run: (ticket) => runCapture({ ticket, procRoot, log, metrics, ...holes }),
-    metricsText: () => metrics.text(),
-  });
-  log.info('agent stops; captures that run may end', { signal: await signalled });
-  await daemon.stop();
-  return 0;
+  const maxCaptures = wholeNumber('HEAPCATCH_MAX_CAPTURES', 1, 10) ?? 2;
+  const { serveCaptures } = await captureCommands();
+  return serveCaptures(
+    { socketPath, maxCaptures, ...(healthPort !== undefined && { healthPort }) },
+    captureSettings(),
+  );
 }
 
 async function start(): Promise<number> {
+  const { startCapture } = await import('./start.ts');
   const answer = await startCapture(process.stdin, socketPath);
   await new Promise((resolve) => process.stdout.write(`${JSON.stringify(answer)}\n`, resolve));
   return answer.outcome === 'accepted' ? 0 : refusedExitCode;
 }
 
-function holeOption(): { holeStepBytes?: number } {
+function captureSettings() {
   const mebibytes = wholeNumber('HEAPCATCH_HOLE_STEP_MIB', 0, 4_096) ?? 64;
-  return mebibytes === 0 ? {} : { holeStepBytes: mebibytes * 1024 * 1024 };
+  const holes = mebibytes === 0 ? {} : { holeStepBytes: mebibytes * 1024 * 1024 };
+  return { procRoot, log, ...holes };
 }
 
 function wholeNumber(name: string, min: number, max: number): number | undefined {
@@ -66,7 +96,7 @@ function wholeNumber(name: string, min: number, max: number): number | undefined
   throw new Error(`${name} is ${JSON.stringify(text)}; accepted are ${min} to ${max}`);
 }
 
-const commands: Readonly<Record<string, () => Promise<number>>> = { capture, serve, start };
+const commands: Readonly<Record<string, () => Promise<number>>> = { attach, capture, serve, start };
 const command = commands[process.argv[2] ?? ''];
 if (command === undefined) {
   log.error('unknown command', { accepted: Object.keys(commands) });

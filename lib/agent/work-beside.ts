@@ -12,6 +12,7 @@ import {
   type CgroupFacts,
 } from './cgroup-limits.ts';
 import { inside, openDirectoryInside, openRegularFile } from './container-path.ts';
+import type { JvmReach } from './jvm-reach.ts';
 import { readBounded, type ProcessFacts } from './process-facts.ts';
 import { planWork, type DumpOrder } from './work-plan.ts';
 
@@ -23,12 +24,12 @@ const maxFileBytes = 64 * 1024;
  *   its own; says the numbers.
  */
 export async function planWorkBeside(
-  procRoot: string,
+  reach: Pick<JvmReach, 'cgroupFacts'>,
   jvm: ProcessFacts,
   { rung, order, log }: { rung: Rung; order: DumpOrder; log: Logger },
 ): Promise<NonNullable<Manifest['work']>> {
   const own = await readCgroupOf('/proc', 'self', '/');
-  const above = await readCgroupOf(procRoot, String(jvm.pid), ...viewsOf(procRoot, jvm, rung));
+  const above = await reach.cgroupFacts(jvm, rung);
   log.info('limits read', { own: own && limitsOf(own), jvm: above && limitsOf(above) });
   const plan = planWork({ rung, order, ...(own && { own }), ...(above && { jvm: above }) });
   if ('pace' in plan) return plan;
@@ -46,12 +47,6 @@ function limitsOf({ version, cpu, memory, cpuCount, complete }: CgroupFacts): ob
   return { version, complete, cpuLimit: tightestCpuLimit(cpu), cpuCount, headroomBytes };
 }
 
-/** The node's init shows the whole tree to a node agent; else the JVM's own root shows its container. */
-function viewsOf(procRoot: string, jvm: ProcessFacts, rung: Rung): readonly string[] {
-  const container = join(procRoot, String(jvm.pid), 'root');
-  return rung === 'nodeAgent' ? [join(procRoot, '1/root'), container] : [container];
-}
-
 /** The cgroup of a process as the first of these roots shows it that shows any. */
 export async function readCgroupOf(
   procRoot: string,
@@ -64,6 +59,11 @@ export async function readCgroupOf(
     if (facts) return facts;
   }
   return undefined;
+}
+
+/** What counts to this process's own cgroup; `undefined` where that is not to be seen. */
+export async function ownUsedBytes(): Promise<number | undefined> {
+  return (await readCgroupOf('/proc', 'self', '/'))?.memory[0]?.usedBytes;
 }
 
 /** The owner of the container chooses the names below its root: no link of theirs is followed. */

@@ -57,7 +57,7 @@ const smallSizes: ShapeSizes = {
 /** Contexts of the compressor, garbage between two collections, connections (docs/decisions/agent.md). */
 const workingBytes = 12 * MiB;
 /** The application goes on allocating outside its heap while it is dumped. */
-const spareBytes = 8 * MiB;
+export const spareBytes = 8 * MiB;
 
 /**
  * Sizes of a shape. The small one never asks for more than the ticket's, and keeps the ticket's parts where smaller ones
@@ -82,6 +82,9 @@ export function growthBytes(
   const streamCount = segmented ? 2 : 1;
   return streamCount * (6 * blockBytes + partBytes) + concurrentPuts * partBytes + workingBytes;
 }
+
+/** The least growth of all: the small shape, where the ticket lets it be as small, for a JVM that may write segments. */
+export const leastGrowthBytes = growthBytes(smallSizes, { segmented: true });
 
 /** Picks pace and shape. Total: what is not known is taken for the careful case, and the reason says so. */
 export function planWork(facts: WorkFacts): Work | NoRoom {

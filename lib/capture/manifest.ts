@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { agentLayouts } from '../claim/capture-record.ts';
 import { pressures } from '../jvm/memory-pressure.ts';
 import { artifacts, redactModes, rungs } from '../policy/policy.ts';
 import { maxPartCount, maxRenewalCount } from './ticket.ts';
@@ -56,6 +57,12 @@ export const workFacts = z.strictObject({
   shapeReason: z.string().max(300),
   /** Left below the memory limit that counts, before the dump. */
   headroomBytes: bytes.optional(),
+});
+
+/** Whether attacher and uploader worked together, or had room for one of them only, and the numbers. */
+export const layoutChoice = z.strictObject({
+  layout: z.enum(agentLayouts),
+  reason: z.string().max(300),
 });
 
 /** What was zeroed in a dump before it was stored. */
@@ -125,6 +132,8 @@ export const manifestSchema = z.strictObject({
   rung: z.enum(rungs),
   agentVersion: z.string().max(50),
   times: agentTimes,
+  /** Absent where only one agent was started. */
+  layout: layoutChoice.optional(),
   jvm: jvmFacts.optional(),
   memory: memoryFacts.optional(),
   work: workFacts.optional(),

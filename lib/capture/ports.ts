@@ -59,8 +59,11 @@ export interface ObjectStore {
 /** An ephemeral container of ours, as it is asked for. */
 export interface EphemeralAgent {
   containerName: string;
-  targetContainerName: string;
+  /** Container whose process namespace it shares, and with which it ends; without one it has its own. */
+  targetContainerName?: string;
   image: string;
+  /** Instead of the image's own arguments. */
+  args?: readonly string[];
   runAsUser: number;
   runAsGroup: number;
   env: Readonly<Record<string, string>>;
@@ -106,11 +109,11 @@ export interface ClusterApi {
     command: readonly string[],
     options: { stdin?: string | Uint8Array; deadlineSeconds: number },
   ): Promise<ExecResult>;
-  /** Adds the container unless one of that name exists (`exists`); `gone` when the pod's uid differs or it is gone.
-   *  @throws CaptureError AgentStartFailed when the pod is there and does not take it. */
-  addEphemeralAgent(
+  /** Adds all of them at once, unless one of the names exists (`exists`); `gone` when the pod's uid differs or it is
+   *  gone. @throws CaptureError AgentStartFailed when the pod is there and does not take them. */
+  addEphemeralAgents(
     pod: { namespace: string; podName: string; podUid: string },
-    agent: EphemeralAgent,
+    agents: readonly EphemeralAgent[],
   ): Promise<'added' | 'exists' | 'gone'>;
   /** Posts one Event on the pod; the same captureId and reason again is one Event. Best effort by nature. */
   postPodEvent(

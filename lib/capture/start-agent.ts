@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import type { CaptureRecord } from '../claim/capture-record.ts';
 import { CaptureError } from '../errors.ts';
 import type { ContainerFacts } from '../policy/pod-facts.ts';
 import type { Rung } from '../policy/policy.ts';
 import { judgeReply, refused, refusedBy, type StartResult } from './agent-reply.ts';
+import { ephemeralAgentsOf } from './ephemeral-agents.ts';
 import type { ClusterApi } from './ports.ts';
 import { startExecAgent } from './start-exec-agent.ts';
 
@@ -77,23 +79,22 @@ async function startEphemeralContainer(
   if (agentImage === undefined || container.runAsUser === undefined) {
     return refused('AgentStartFailed', 'the agent image or the uid of the container is not known');
   }
-  const agent = {
+  const agents = ephemeralAgentsOf({
     containerName: agentNameOf('ephemeralContainer', start),
     targetContainerName: record.containerName,
     image: agentImage,
     runAsUser: container.runAsUser,
     // Kubernetes gives a process group 0 where none is asked for and the image has no account of the uid.
     runAsGroup: container.runAsGroup ?? 0,
-    env: { HEAPCATCH_TICKET_URL: start.ticketUrl },
-    volumeMounts: container.volumeMounts
-      // An ephemeral container may not mount a subPath.
-      .filter((mount) => mount.subPath === undefined)
-      .filter((mount) => start.directories.includes(mount.mountPath))
-      .map(({ volumeName, mountPath }) => ({ volumeName, mountPath })),
-  };
+    container,
+    directories: start.directories,
+    ticketUrl: start.ticketUrl,
+    attacherKey: randomBytes(32).toString('hex'),
+    record,
+  });
   for (let tries = 1; ; tries += 1) {
     try {
-      const added = await cluster.addEphemeralAgent(record, agent);
+      const added = await cluster.addEphemeralAgents(record, agents);
       if (added !== 'gone') return { outcome: 'started' };
       return refused('PodAlreadyReplaced', `pod ${record.podName} (${record.podUid}) is gone`);
     } catch (error) {

@@ -54,6 +54,13 @@ export interface Termination {
   finishedTime?: string;
 }
 
+/**
+ * How an agent is laid out on its rung. `single`: one process, which in an ephemeral container ends with the JVM.
+ * `split`: an attacher in the JVM's PID namespace, and an uploader outside of it, which outlives the JVM.
+ */
+export const agentLayouts = ['single', 'split'] as const;
+export type AgentLayout = (typeof agentLayouts)[number];
+
 /** What capture did to start the agent. */
 export interface CaptureStart {
   rung: Rung;

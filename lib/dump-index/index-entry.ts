@@ -11,6 +11,7 @@ import {
   leftoverFile,
   memoryFacts,
   redaction,
+  layoutChoice,
   workFacts,
   type Manifest,
   type Progress,
@@ -68,6 +69,7 @@ export const indexEntrySchema = z.strictObject({
   }),
   how: z.strictObject({
     rung: z.enum(rungs).optional(),
+    layout: layoutChoice.optional(),
     refusedRungs: z.record(z.string(), z.string()),
     finisher: z.enum(['seal', 'sweep']),
     /** `leftover`: a file that an ended life left in a volume. Absent: written by the JVM for this capture. */
@@ -204,6 +206,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
       ...(record.termination === undefined ? {} : { source: 'leftover' as const }),
       ...(manifest?.leftover === undefined ? {} : { leftover: manifest.leftover }),
       ...(jvm === undefined ? {} : { jvm }),
+      ...(manifest?.layout === undefined ? {} : { layout: manifest.layout }),
       ...(manifest?.work === undefined ? {} : { work: manifest.work }),
     },
     ...(manifest?.memory === undefined ? {} : { memory: manifest.memory }),

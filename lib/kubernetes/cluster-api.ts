@@ -2,7 +2,7 @@ import type { ClusterApi } from '../capture/ports.ts';
 import type { Logger } from '../log.ts';
 import { bodyOf, refused, type ApiCall } from './api-call.ts';
 import { ClusterConnection } from './connection.ts';
-import { addEphemeralContainer, type ImagePullPolicy } from './ephemeral-agent.ts';
+import { addEphemeralContainers, type ImagePullPolicy } from './ephemeral-agent.ts';
 import { execInContainer } from './exec-socket.ts';
 import { walkOwners } from './owner-walk.ts';
 import { podEventObject } from './pod-event.ts';
@@ -26,7 +26,7 @@ const maxAgentPodCount = 10;
 /**
  * The port to one cluster. Every call has its own timeouts: 5 s to connect, 10 s to answer.
  * Adds to the port's faults: ClusterRefused (permanent) when the API finds a request invalid, and AgentStartFailed
- * from exec and addEphemeralAgent when the pod is there but the command or container cannot start.
+ * from exec and addEphemeralAgents when the pod is there but the command or container cannot start.
  * @throws CaptureError InvalidConfiguration when the kubeconfig is not valid.
  */
 export function createClusterApi(options: ClusterApiOptions): ClusterApi {
@@ -54,8 +54,8 @@ export function createClusterApi(options: ClusterApiOptions): ClusterApi {
       }
       return result;
     },
-    addEphemeralAgent: (pod, agent) =>
-      addEphemeralContainer(connection, pod, agent, agentImagePullPolicy),
+    addEphemeralAgents: (pod, agents) =>
+      addEphemeralContainers(connection, pod, agents, agentImagePullPolicy),
     async postPodEvent(pod, event) {
       const call: ApiCall = {
         verb: 'create',

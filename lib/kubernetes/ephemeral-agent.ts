@@ -7,19 +7,20 @@ import type { PodObject } from './pod-object.ts';
 export type ImagePullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
 /**
- * Adds an ephemeral container to exactly the pod that has this uid. The uid stands in the patch as well, so that
- * a pod which takes the name between the read and the patch is refused by the API itself.
- * It meets the restricted Pod Security Standard, and asks for no resources: the API forbids them here.
- * @throws CaptureError AgentStartFailed when the pod is there but does not take the container; ClusterUnavailable
+ * Adds ephemeral containers, all or none, to exactly the pod that has this uid. The uid stands in the patch as well,
+ * so that a pod which takes the name between the read and the patch is refused by the API itself.
+ * They meet the restricted Pod Security Standard, and ask for no resources: the API forbids them here.
+ * @throws CaptureError AgentStartFailed when the pod is there but does not take them; ClusterUnavailable
  *   (retryable), ClusterForbidden.
  */
-export async function addEphemeralContainer(
+export async function addEphemeralContainers(
   connection: ClusterConnection,
   pod: { namespace: string; podName: string; podUid: string },
-  agent: EphemeralAgent,
+  agents: readonly EphemeralAgent[],
   imagePullPolicy: ImagePullPolicy,
 ): Promise<'added' | 'exists' | 'gone'> {
-  const before = await lookAt(connection, pod, agent.containerName);
+  const names = agents.map(({ containerName }) => containerName);
+  const before = await lookAt(connection, pod, names);
   if (before !== 'absent') return before;
   const call: ApiCall = {
     verb: 'patch',
@@ -29,19 +30,21 @@ export async function addEphemeralContainer(
     contentType: 'application/strategic-merge-patch+json',
     body: {
       metadata: { uid: pod.podUid },
-      spec: { ephemeralContainers: [ephemeralContainerOf(agent, imagePullPolicy)] },
+      spec: {
+        ephemeralContainers: agents.map((agent) => ephemeralContainerOf(agent, imagePullPolicy)),
+      },
     },
   };
   const answer = await connection.request(call);
   if (answer.status >= 200 && answer.status < 300) return 'added';
   if (answer.status === 404 || isOtherUid(answer)) return 'gone';
   // Another caller may have been first since the look: a container of this name may not be changed.
-  const after = await lookAt(connection, pod, agent.containerName);
+  const after = await lookAt(connection, pod, names);
   if (after !== 'absent') return after;
   const { message } = statusOf(answer.body);
   throw new CaptureError(
     'AgentStartFailed',
-    `Pod "${pod.namespace}/${pod.podName}" does not take the ephemeral container "${agent.containerName}" ` +
+    `Pod "${pod.namespace}/${pod.podName}" does not take the ephemeral containers "${names.join('", "')}" ` +
       `(HTTP ${answer.status}): ${message || 'no reason given'}`,
     { retryable: answer.status === 409 },
   );
@@ -59,14 +62,16 @@ function isOtherUid(answer: ApiAnswer): boolean {
 async function lookAt(
   connection: ClusterConnection,
   { namespace, podName, podUid }: { namespace: string; podName: string; podUid: string },
-  containerName: string,
+  containerNames: readonly string[],
 ): Promise<'exists' | 'gone' | 'absent'> {
   const call: ApiCall = { verb: 'get', resource: 'pods', namespace, name: podName };
   const answer = await connection.request(call);
   if (answer.status === 404) return 'gone';
   const { metadata, spec } = bodyOf(call, answer) as PodObject;
   if (metadata.uid !== podUid) return 'gone';
-  return spec.ephemeralContainers?.some(({ name }) => name === containerName) ? 'exists' : 'absent';
+  return spec.ephemeralContainers?.some(({ name }) => containerNames.includes(name))
+    ? 'exists'
+    : 'absent';
 }
 
 function ephemeralContainerOf(agent: EphemeralAgent, imagePullPolicy: ImagePullPolicy): object {
@@ -74,7 +79,10 @@ function ephemeralContainerOf(agent: EphemeralAgent, imagePullPolicy: ImagePullP
     name: agent.containerName,
     image: agent.image,
     imagePullPolicy,
-    targetContainerName: agent.targetContainerName,
+    ...(agent.targetContainerName !== undefined && {
+      targetContainerName: agent.targetContainerName,
+    }),
+    ...(agent.args && { args: agent.args }),
     // The kubelet expands $(NAME) in values; a doubled dollar stands for itself.
     env: Object.entries(agent.env).map(([name, value]) => ({
       name,

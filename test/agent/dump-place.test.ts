@@ -35,7 +35,7 @@ afterEach(() => proc.remove());
 
 function find(directories: string[], bytes = MiB, process = jvm) {
   return findDumpPlace({
-    procRoot: proc.path,
+    rootPath: root,
     jvm: process,
     directories,
     fileName,
@@ -83,7 +83,7 @@ describe('findDumpPlace', () => {
 
   it('takes a disk that is too full for all of it where holes can be punched', async () => {
     const request = {
-      ...{ procRoot: proc.path, jvm, directories: ['/tmp'], fileName },
+      ...{ rootPath: root, jvm, directories: ['/tmp'], fileName },
       neededBytes: 2 ** 52,
     };
 
@@ -102,7 +102,7 @@ describe('findDumpPlace', () => {
 
   it('takes a limit of the directory for its space, and holes where these do for it', async () => {
     const request = {
-      ...{ procRoot: proc.path, jvm, directories: ['/tmp'], fileName },
+      ...{ rootPath: root, jvm, directories: ['/tmp'], fileName },
       ...{ neededBytes: MiB, sizeLimits: { '/tmp': MiB - 1 } },
     };
 

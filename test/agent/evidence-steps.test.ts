@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { AttachedJvm } from '../../lib/agent/attach.ts';
+import { directReach } from '../../lib/agent/jvm-reach.ts';
 import { runCapture } from '../../lib/agent/capture.ts';
 import { collectAllEvidence, type EvidenceSteps } from '../../lib/agent/evidence-steps.ts';
 import { readProcess } from '../../lib/agent/process-facts.ts';
@@ -51,7 +52,7 @@ describe('collectAllEvidence', () => {
     };
     const manifest = { evidence: [], faults: [] } as unknown as Manifest;
     const steps: EvidenceSteps = {
-      ...{ manifest, progress, log, procRoot: proc.path },
+      ...{ manifest, progress, log, reach: directReach(proc.path) },
       live: { put: () => Promise.resolve('"etag"') },
       ...{ stop: new AbortController().signal, partsDeadline: Date.now() + 60_000 },
       ticket: ticket(['processFacts', 'heapInfo', 'threads', 'classHistogram']),

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttachedJvm } from '../../lib/agent/attach.ts';
+import { directReach } from '../../lib/agent/jvm-reach.ts';
 import { saveHeapDump } from '../../lib/agent/heap-dump.ts';
 import { readProcess } from '../../lib/agent/process-facts.ts';
 import { LiveTicket } from '../../lib/agent/live-ticket.ts';
@@ -39,15 +40,8 @@ async function dump(run: AttachedJvm['run'], stop = new AbortController().signal
     wish: () => undefined,
   });
   return saveHeapDump({
-    ...{
-      ticket,
-      live,
-      log,
-      order: ticket.heapDump!,
-      procRoot: proc.path,
-      stop,
-      stallSeconds: 0.01,
-    },
+    ...{ ticket, live, log, order: ticket.heapDump!, reach: directReach(proc.path) },
+    ...{ stop, stallSeconds: 0.01 },
     ...{ sizes: { ...sizes, concurrentPuts: 2 }, pace: 'niced' as const },
     ...{ jvm: (await readProcess(proc.path, 10))!, partsDeadline: Date.now() + 60_000 },
     attached: { run, close: () => Promise.resolve() },

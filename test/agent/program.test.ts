@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { build, stop } from 'esbuild';
+import { build, stop, type Metafile } from 'esbuild';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { agentVersion } from '../../lib/agent/version.ts';
 import { FakeBucket } from './fake-bucket.ts';
 import { ProcFolder } from './proc-folder.ts';
@@ -12,17 +12,18 @@ import { ticketFor } from './tickets.ts';
 const root = join(import.meta.dirname, '../..');
 let folder: string;
 let program: string;
-let inputs: string[];
+let metafile: Metafile;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'heapcatch-program-'));
-  program = join(folder, 'agent.mjs');
   const result = await build({
     entryPoints: [join(root, 'lib/agent/main.ts')],
-    outfile: program,
+    // As the image has it (infra/images/build.ts).
+    ...{ outdir: folder, splitting: true, outExtension: { '.js': '.mjs' } },
     ...{ bundle: true, platform: 'node', format: 'esm', target: 'node24', metafile: true },
   });
-  inputs = Object.keys(result.metafile.inputs);
+  metafile = result.metafile;
+  program = join(folder, 'main.mjs');
   await stop();
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -41,13 +42,38 @@ function run(
   });
 }
 
+function packagesOf(paths: readonly string[]): string[] {
+  const packages = paths
+    .map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])
+    .filter((name) => name !== undefined);
+  return [...new Set(packages)];
+}
+
+/** Sources of what the program loads before it has looked at its command. */
+function loadedAtFirst(): string[] {
+  const outputs = new Map(
+    Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output]),
+  );
+  const loaded = new Set(['main.mjs']);
+  for (const name of loaded) {
+    for (const { path, kind } of outputs.get(name)?.imports ?? []) {
+      if (kind === 'import-statement' && outputs.has(basename(path))) loaded.add(basename(path));
+    }
+  }
+  return [...loaded].flatMap((name) => Object.keys(outputs.get(name)?.inputs ?? {}));
+}
+
 describe('the bundled agent', () => {
   it('holds no package but zod', () => {
-    const packages = inputs
-      .map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1])
-      .filter((name) => name !== undefined);
+    expect(packagesOf(Object.keys(metafile.inputs))).toEqual(['zod']);
+  });
 
-    expect([...new Set(packages)]).toEqual(['zod']);
+  it('begins without any package, and without what a capture needs: two of it must fit into a pod', () => {
+    const loaded = loadedAtFirst();
+
+    expect(packagesOf(loaded)).toEqual([]);
+    expect(loaded).toContain('lib/agent/attacher.ts');
+    expect(loaded).not.toContain('lib/agent/capture.ts');
   });
 
   it('has the version of the package', () => {
@@ -89,8 +115,47 @@ describe('the bundled agent', () => {
     }
   });
 
+  it('goes on as the attacher alone, with the uploader’s ticket, where it cannot see that there is room for two', async () => {
+    const bucket = await FakeBucket.start();
+    const proc = new ProcFolder();
+    const volume = mkdtempSync(join(tmpdir(), 'heapcatch-volume-'));
+    try {
+      bucket.objects.set(
+        '/ticket',
+        Buffer.from(JSON.stringify(ticketFor(bucket, { directories: ['/tmp'] }))),
+      );
+      const shared = {
+        HEAPCATCH_ATTACHER_KEY: 'a1'.repeat(32),
+        HEAPCATCH_ATTACHER_DIRECTORIES: volume,
+        HEAPCATCH_CONTAINER_ID: 'containerd://gone',
+        HEAPCATCH_DEADLINE_TIME: new Date(Date.now() + 60_000).toISOString(),
+        HEAPCATCH_PROC_ROOT: proc.path,
+      };
+
+      const [uploader, attacher] = await Promise.all([
+        run('capture', { env: { ...shared, HEAPCATCH_TICKET_URL: bucket.url('/ticket') } }),
+        run('attach', { env: shared }),
+      ]);
+
+      expect([uploader.code, attacher.code]).toEqual([0, 4]);
+      expect(uploader.stderr + attacher.stderr).not.toMatch(/secret|a1a1a1/);
+      expect(bucket.json('/manifest.json')).toMatchObject({
+        layout: { layout: 'single' },
+        faults: [{ code: 'JvmNotFound' }],
+      });
+      expect(readdirSync(volume)).toEqual([]);
+    } finally {
+      await bucket.stop();
+      proc.remove();
+      rmSync(volume, { recursive: true });
+    }
+  });
+
   it.each([
     ['capture', {}, 1],
+    ['attach', {}, 1],
+    ['attach', { HEAPCATCH_ATTACHER_KEY: 'short' }, 1],
+    ['attach', { HEAPCATCH_ATTACHER_KEY: 'a'.repeat(64) }, 1],
     ['serve', { HEAPCATCH_MAX_CAPTURES: '11' }, 1],
     ['dance', {}, 2],
   ])('ends `%s` with a clear line when its settings are wrong', async (command, env, expected) => {

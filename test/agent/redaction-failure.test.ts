@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttachedJvm } from '../../lib/agent/attach.ts';
+import { directReach } from '../../lib/agent/jvm-reach.ts';
 import { saveHeapDump } from '../../lib/agent/heap-dump.ts';
 import { LiveTicket } from '../../lib/agent/live-ticket.ts';
 import { ProgressReporter } from '../../lib/agent/progress.ts';
@@ -50,7 +51,7 @@ async function save(bytes: Buffer, redact?: 'allPrimitives') {
     order: { ...ticket.heapDump!, ...(redact && { redact }) },
     sizes: { blockBytes: 65_536, partBytes: ticket.heapDump!.partBytes, concurrentPuts: 2 },
     pace: 'overlap',
-    procRoot: proc.path,
+    reach: directReach(proc.path),
     jvm: {
       ...{ pid: 10, namespacePid: 1, parentPid: 0, groups: [], catchesQuit: true },
       ...{ uid: process.getuid!(), gid: process.getgid!() },

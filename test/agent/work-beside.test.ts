@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readProcess } from '../../lib/agent/process-facts.ts';
+import { directReach } from '../../lib/agent/jvm-reach.ts';
 import { planWorkBeside } from '../../lib/agent/work-beside.ts';
 import { createLogger } from '../../lib/log.ts';
 import type { Rung } from '../../lib/policy/policy.ts';
@@ -31,7 +32,11 @@ function addContainer(pid: number, files: Record<string, string>, folder = 'sys/
 }
 
 async function plan(rung: Rung) {
-  return planWorkBeside(proc.path, (await readProcess(proc.path, 10))!, { rung, order, log });
+  return planWorkBeside(directReach(proc.path), (await readProcess(proc.path, 10))!, {
+    rung,
+    order,
+    log,
+  });
 }
 
 const quota = { 'cpu.max': '100000 100000\n' };

@@ -82,11 +82,13 @@ export class FakeCluster implements ClusterApi {
     return Promise.resolve(this.execResult);
   };
 
-  addEphemeralAgent: ClusterApi['addEphemeralAgent'] = (_pod, agent) => {
+  addEphemeralAgents: ClusterApi['addEphemeralAgents'] = (_pod, agents) => {
     const result = this.ephemeralResults.shift() ?? 'added';
     if (result instanceof CaptureError) return Promise.reject(result);
-    this.ephemeralAgents.push(agent);
-    if (result === 'added') this.ticketUrls.push(agent.env['HEAPCATCH_TICKET_URL'] ?? '');
+    this.ephemeralAgents.push(...agents);
+    if (result === 'added') {
+      this.ticketUrls.push(...agents.flatMap(({ env }) => env['HEAPCATCH_TICKET_URL'] ?? []));
+    }
     return Promise.resolve(result);
   };
 

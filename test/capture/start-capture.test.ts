@@ -227,7 +227,7 @@ describe('startCapture', () => {
     expect(world.objects.uploads.size).toBe(0);
   });
 
-  it('gives the ephemeral container the JVM’s uid and the volume of the dump', async () => {
+  it('splits the agent where the dump lies in a volume: only the attacher ends with the JVM', async () => {
     world.cluster.nodeAgent = undefined;
     const scratch = { volumeName: 'scratch', mountPath: '/scratch', readOnly: false };
     const volumeMounts = [{ ...scratch, volumeType: 'emptyDir' as const }];
@@ -236,14 +236,59 @@ describe('startCapture', () => {
     const answer = await start();
 
     expect(answer).toMatchObject({ reason: 'Started', rung: 'ephemeralContainer' });
+    const [uploader, attacher, ...others] = world.cluster.ephemeralAgents;
+    const common = {
+      ...{ runAsUser: 1000, runAsGroup: 1000 },
+      volumeMounts: [{ volumeName: 'scratch', mountPath: '/scratch' }],
+    };
+    expect(uploader).toMatchObject(common);
+    expect(uploader?.targetContainerName).toBeUndefined();
+    expect(uploader?.containerName).toMatch(/^heapcatch-[a-z2-7]{10}$/);
+    expect(attacher).toMatchObject({ ...common, targetContainerName: 'app', args: ['attach'] });
+    expect(attacher?.containerName).toBe(`${uploader?.containerName}-attach`);
+    expect(others).toEqual([]);
+    expect(world.ticket().rung).toBe('ephemeralContainer');
+  });
+
+  it('gives the attacher what it shares with the uploader, and no URL', async () => {
+    world.cluster.nodeAgent = undefined;
+    const scratch = { volumeName: 'scratch', mountPath: '/scratch', readOnly: false };
+    world.cluster.pod = podFacts(
+      {},
+      { volumeMounts: [{ ...scratch, volumeType: 'emptyDir' as const }] },
+    );
+
+    await start();
+
+    const [uploader, attacher] = world.cluster.ephemeralAgents;
+    const { HEAPCATCH_TICKET_URL: ticketUrl, ...shared } = uploader!.env;
+    expect(ticketUrl).toMatch(/^https?:/);
+    expect(attacher!.env).toEqual(shared);
+    expect(shared).toMatchObject({
+      HEAPCATCH_ATTACHER_KEY: expect.stringMatching(/^[0-9a-f]{64}$/),
+      HEAPCATCH_ATTACHER_DIRECTORIES: '/scratch',
+      HEAPCATCH_CONTAINER_ID: world.ticket().target.containerID,
+    });
+  });
+
+  it.each([
+    ['no volume', []],
+    ['a volume that other pods can mount', [{ volumeType: 'persistentVolumeClaim' as const }]],
+    ['a subPath of a volume', [{ volumeType: 'emptyDir' as const, subPath: 'a' }]],
+  ])('starts one agent beside the JVM where the dump can lie in %s only', async (_case, mounts) => {
+    world.cluster.nodeAgent = undefined;
+    const scratch = { volumeName: 'scratch', mountPath: '/scratch', readOnly: false };
+    const volumeMounts = mounts.map((mount) => ({ ...scratch, ...mount }));
+    world.cluster.pod = podFacts({}, { volumeMounts });
+
+    await start();
+
+    expect(world.cluster.ephemeralAgents).toHaveLength(1);
     expect(world.cluster.ephemeralAgents[0]).toMatchObject({
       targetContainerName: 'app',
-      runAsUser: 1000,
-      runAsGroup: 1000,
-      volumeMounts: [{ volumeName: 'scratch', mountPath: '/scratch' }],
+      env: { HEAPCATCH_TICKET_URL: expect.any(String) },
     });
-    expect(world.cluster.ephemeralAgents[0]?.containerName).toMatch(/^heapcatch-[a-z2-7]{10}$/);
-    expect(world.ticket().rung).toBe('ephemeralContainer');
+    expect(world.cluster.ephemeralAgents[0]?.env['HEAPCATCH_ATTACHER_KEY']).toBeUndefined();
   });
 
   it('goes on to the ephemeral container when the node agent refuses', async () => {

@@ -226,9 +226,9 @@ function ephemeralContract(): void {
     const { podUid } = await awaitReady('steady');
     const pod = identityOf('steady', podUid);
 
-    expect(await api.addEphemeralAgent(pod, agent())).toBe('added');
-    expect(await api.addEphemeralAgent(pod, agent())).toBe('exists');
-    expect(await api.addEphemeralAgent(pod, agent({ env: {} }))).toBe('exists');
+    expect(await api.addEphemeralAgents(pod, [agent()])).toBe('added');
+    expect(await api.addEphemeralAgents(pod, [agent()])).toBe('exists');
+    expect(await api.addEphemeralAgents(pod, [agent({ env: {} })])).toBe('exists');
 
     await awaitAgent('steady', 'heapcatch-1');
     const result = await api.exec(
@@ -245,8 +245,8 @@ function ephemeralContract(): void {
     const twin = agent({ containerName: 'heapcatch-twin' });
 
     const answers = await Promise.all([
-      api.addEphemeralAgent(pod, twin),
-      api.addEphemeralAgent(pod, { ...twin, env: { OTHER: 'x' } }),
+      api.addEphemeralAgents(pod, [twin]),
+      api.addEphemeralAgents(pod, [{ ...twin, env: { OTHER: 'x' } }]),
     ]);
 
     expect(answers).toContain('added');
@@ -258,8 +258,8 @@ function ephemeralContract(): void {
   it('answers gone for another uid, and for a pod that is not there', async () => {
     const other = '00000000-0000-0000-0000-000000000000';
 
-    const replaced = await api.addEphemeralAgent(identityOf('steady', other), agent());
-    const missing = await api.addEphemeralAgent(identityOf('nobody', other), agent());
+    const replaced = await api.addEphemeralAgents(identityOf('steady', other), [agent()]);
+    const missing = await api.addEphemeralAgents(identityOf('nobody', other), [agent()]);
 
     expect([replaced, missing]).toEqual(['gone', 'gone']);
   });
@@ -268,10 +268,41 @@ function ephemeralContract(): void {
     const { podUid } = await awaitReady('steady');
     const astray = agent({ containerName: 'astray', targetContainerName: 'sidecar' });
 
-    await expect(api.addEphemeralAgent(identityOf('steady', podUid), astray)).rejects.toMatchObject(
-      { code: 'AgentStartFailed' },
-    );
+    await expect(
+      api.addEphemeralAgents(identityOf('steady', podUid), [astray]),
+    ).rejects.toMatchObject({ code: 'AgentStartFailed' });
   });
+
+  it('ends with the container that it targets; one that targets none survives it and keeps the volume', async () => {
+    const { metadata } = await objects.createPod('survived', { unhealthyAfter: 6 });
+    await awaitReady('survived');
+    const pod = identityOf('survived', metadata!.uid!);
+    const beside = agent({ containerName: 'beside' });
+    const survivor: EphemeralAgent = { ...beside, containerName: 'survivor' };
+    delete survivor.targetContainerName;
+
+    expect(await api.addEphemeralAgents(pod, [survivor, beside])).toBe('added');
+    await awaitState('survived', 'survivor');
+    await awaitState('survived', 'beside');
+    const inside = (containerName: string, script: string) =>
+      api.exec({ ...pod, containerName }, ['sh', '-c', script], { deadlineSeconds: 30 });
+    await inside('beside', 'echo left > /tmp/heapcatch-contract/survived-$$.txt');
+    await followPods(source, cluster.namespace, ({ object }) => {
+      const [app] = object.containers;
+      return object.podUid === pod.podUid && app!.restartCount === 1 && app!.running;
+    });
+
+    const statuses = (await objects.readPod('survived')).status!.ephemeralContainerStatuses!;
+    const stateOf = (name: string) => statuses.find((one) => one.name === name)!.state!;
+    expect(stateOf('beside').terminated).toMatchObject({ exitCode: 137 });
+    expect(stateOf('survivor').running).toBeDefined();
+    const kept = await inside(
+      'survivor',
+      'cat /tmp/heapcatch-contract/survived-*.txt; id -u; id -g',
+    );
+    expect(kept.stdout).toBe(`left\n${cluster.runAsUser}\n${cluster.runAsGroup}\n`);
+    await inside('survivor', 'rm /tmp/heapcatch-contract/survived-*.txt');
+  }, 90_000);
 
   it('starts after the restart when it is added during a probe kill', async () => {
     const { metadata } = await objects.createPod('killed', {
@@ -285,7 +316,7 @@ function ephemeralContract(): void {
       cluster.namespace,
       ({ object }) => object.involvedObject.uid === pod.podUid && object.reason === 'Killing',
     );
-    expect(await api.addEphemeralAgent(pod, agent({ containerName: 'late' }))).toBe('added');
+    expect(await api.addEphemeralAgents(pod, [agent({ containerName: 'late' })])).toBe('added');
 
     const running = await awaitState('killed', 'late');
 
@@ -301,7 +332,7 @@ function ephemeralContract(): void {
     await objects.deletePod('leaving');
     const pod = identityOf('leaving', metadata!.uid!);
 
-    expect(await api.addEphemeralAgent(pod, agent({ containerName: 'late' }))).toBe('added');
+    expect(await api.addEphemeralAgents(pod, [agent({ containerName: 'late' })])).toBe('added');
 
     const begun: string[] = [];
     await followPods(source, cluster.namespace, ({ type, object }) => {

@@ -184,9 +184,12 @@ describe('with nothing on the nodes', () => {
 
     const refusal = entry.faults.find(({ code }) => code === 'NotEnoughMemory');
     process.stderr.write(
-      `e2e: a pod of ${limitMebibytes} MiB: ${entry.state}, ${refusal?.message ?? JSON.stringify(entry.how.work)}\n`,
+      `e2e: a pod of ${limitMebibytes} MiB: ${entry.state}, ${JSON.stringify([entry.how.layout, entry.how.work, entry.faults])}\n`,
     );
-    expect(entry.how.rung).toBe('ephemeralContainer');
+    expect(entry.how).toMatchObject({
+      rung: 'ephemeralContainer',
+      layout: { layout: 'single', reason: expect.stringContaining('bytes of headroom') },
+    });
     if (refusal === undefined) {
       await expectWholeDump(entry, 'marker of narrow');
     } else {
@@ -200,6 +203,34 @@ describe('with nothing on the nodes', () => {
 
   it('collects the dump that a JVM left when it exited on an OutOfMemoryError, from its next life', async () => {
     await expectLeftoverCollected('wishlist', 'ephemeralContainer');
+  }, 300_000);
+
+  it('loses nothing of a JVM that is gone before its dump is out: the uploader outlives it', async () => {
+    const name = 'till';
+    await deploy({
+      name,
+      image: javaImage(17),
+      heapMebibytes: 320,
+      gracePeriodSeconds: 2,
+      env: { MARKER: 'marker of till', FILL_MIB: '180' },
+    });
+    const [pod] = await environment.readyPods(name, 1);
+    const held = environment.gate.holdAfter(8 * 1024 * 1024);
+
+    await fail(pod!.metadata.name);
+    await held;
+    const restarted = await environment.restarted(name, 90);
+    environment.gate.release();
+    const entry = await environment.entryOf(name, 90);
+
+    expect(restarted.metadata.uid).toBe(pod!.metadata.uid);
+    expect(entry).toMatchObject({
+      state: 'complete',
+      where: { podUid: pod!.metadata.uid },
+      how: { rung: 'ephemeralContainer', layout: { layout: 'split' }, finisher: 'seal' },
+      faults: [],
+    });
+    await expectWholeDump(entry, 'marker of till');
   }, 300_000);
 
   it('dumps nothing for a pod that was replaced before the signal arrived, and says why', async () => {

@@ -37,7 +37,7 @@ async function add({ names = [[]], uid = 'uid-1', patch }: Answers) {
     sendJson(response, 200, podObject({ metadata: { uid }, spec: { ephemeralContainers } }));
   });
   const api = createClusterApi({ kubeconfig: fake.kubeconfig, clusterName: 'eu-1' });
-  return api.addEphemeralAgent(pod, agent);
+  return api.addEphemeralAgents(pod, [agent]);
 }
 
 const otherUid = {
@@ -45,7 +45,7 @@ const otherUid = {
   body: { message: 'metadata.uid: immutable', details: { causes: [{ field: 'metadata.uid' }] } },
 };
 
-describe('addEphemeralAgent', () => {
+describe('addEphemeralAgents', () => {
   it('asks for a container that the restricted standard admits, and for exactly this pod', async () => {
     expect(await add({})).toBe('added');
 
@@ -127,7 +127,7 @@ describe('addEphemeralAgent', () => {
     });
     const api = createClusterApi({ kubeconfig: fake.kubeconfig, clusterName: 'eu-1' });
 
-    await expect(api.addEphemeralAgent(pod, agent)).rejects.toMatchObject({
+    await expect(api.addEphemeralAgents(pod, [agent])).rejects.toMatchObject({
       code: 'ClusterForbidden',
       message: expect.stringMatching(/patch pods\/ephemeralcontainers.*PodSecurity/) as unknown,
     });

@@ -1,5 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
@@ -8,7 +16,7 @@ import { seekTableBytesOf } from '../../lib/capture/seek-table.ts';
 import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
 import { RecordChain, type ChainState } from '../../lib/hprof/record-chain.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
-import { ProcFolder } from '../agent/proc-folder.ts';
+import { cgroupLine, ProcFolder } from '../agent/proc-folder.ts';
 import { classesOf } from './classes.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -37,7 +45,13 @@ export class AgentLab {
       | 'OffHeap'
       | 'LateSafepoint'
       | 'SecretHeap',
-    options: { args: string[]; jvmArgs?: string[]; maxFileBytes?: number },
+    options: {
+      args: string[];
+      jvmArgs?: string[];
+      maxFileBytes?: number;
+      /** It shows the cgroup that it has on this machine, and not only the container's. */
+      ownCgroup?: boolean;
+    },
   ): Promise<ChildProcess & { pid: number }> {
     const command = [join(jdk.home, 'bin/java'), '-Xmx700m', ...(options.jvmArgs ?? [])];
     command.push('-cp', classesOf(jdk, application), application, ...options.args);
@@ -56,13 +70,14 @@ export class AgentLab {
       });
     });
     if (child.pid === undefined) throw new Error('java has no process id');
-    this.proc.link(child.pid);
+    const own = options.ownCgroup ? readFileSync('/proc/self/cgroup', 'utf8') : '';
+    this.proc.link(child.pid, cgroupLine() + own);
     return Object.assign(child, { pid: child.pid });
   }
 
   /** Runs the agent as a process of its own. */
   startAgent(
-    command: 'capture' | 'serve' | 'start',
+    command: 'attach' | 'capture' | 'serve' | 'start',
     env: Record<string, string>,
     input = '',
   ): { child: ChildProcess; ended: Promise<{ code: number | null; stdout: string; log: string }> } {

@@ -111,8 +111,7 @@ describe('the processes of a pod', () => {
   it('share their view with the ephemeral container that targets them, and take it along', async () => {
     test.createPod('shared', { command: ['sleep', '1003'] }, { restartPolicy: 'Never' });
     const { podUid, containers } = await test.until('shared', isRunning);
-    await test.api.addEphemeralAgent(
-      { namespace, podName: 'shared', podUid },
+    await test.api.addEphemeralAgents({ namespace, podName: 'shared', podUid }, [
       {
         ...identity(),
         containerName: 'helper',
@@ -121,10 +120,9 @@ describe('the processes of a pod', () => {
         env: {},
         volumeMounts: [],
       },
-    );
+    ]);
     // `sh -c` without a script ends by itself: the container is refused nothing, it is just over.
-    await test.api.addEphemeralAgent(
-      { namespace, podName: 'shared', podUid },
+    await test.api.addEphemeralAgents({ namespace, podName: 'shared', podUid }, [
       {
         ...identity(),
         containerName: 'stayer',
@@ -133,7 +131,7 @@ describe('the processes of a pod', () => {
         env: {},
         volumeMounts: [],
       },
-    );
+    ]);
     const seen = await test.exec('shared', 'cat $HEAPCATCH_PROC_ROOT/[0-9]*/cmdline', 'stayer');
     expect(seen.stdout).toContain('sleep\x001003');
     const view = viewOf(test.cluster, containers[0]!.containerID!);
