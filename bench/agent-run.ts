@@ -51,6 +51,7 @@ export async function runAgent(
   const peaks = await watchAgent(lab, onDumpFile, {
     // As in the image.
     MALLOC_MMAP_THRESHOLD_: '131072',
+    MALLOC_ARENA_MAX: '1',
     HEAPCATCH_PROC_ROOT: jvm.proc.path,
     HEAPCATCH_TICKET_URL: await objects.presignGet(ticketKey, deadlineSeconds),
   });

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { CaptureError, type ErrorCode } from './errors.ts';
 
 const maxShownLength = 120;

@@ -5,7 +5,6 @@ import {
   existsSync,
   mkdirSync,
   realpathSync,
-  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -20,16 +19,13 @@ const programs = {
     entry: 'lib/agent/main.ts',
     // Set by the program itself: a first line passes one argument. Less code is compiled, less memory is touched.
     v8Flags: ['--no-opt', '--optimize-for-size', '--max-lazy'],
-    // What it imports by name later is not read before: attacher and uploader begin with little more than Node itself.
-    splitting: true,
   },
-  forwarder: { entry: 'lib/forwarder/main.ts', v8Flags: [], splitting: false },
-  'gc-scan': { entry: 'lib/cli/gc-scan/main.ts', v8Flags: [], splitting: false },
+  forwarder: { entry: 'lib/forwarder/main.ts', v8Flags: [] },
+  'gc-scan': { entry: 'lib/cli/gc-scan/main.ts', v8Flags: [] },
 } as const;
 
 /**
- * Builds what the image holds beside a C++ runtime: /heapcatch with a Node of its own, and one file a program with the
- * chunks that it loads.
+ * Builds what the image holds beside a C++ runtime: /heapcatch with a Node of its own, and one file a program.
  * Each program names that Node in its first line, so that the image needs no shell.
  * @returns the folder to lay over the base image's root.
  */
@@ -44,30 +40,26 @@ export async function buildImageFolder(
   chmodSync(path.join(target, 'node'), 0o755);
   // Gives disk space back while a dump is written. A build machine without it makes an image without that.
   if (existsSync(fallocateFile)) copyFileSync(fallocateFile, path.join(target, 'fallocate'));
-  // Without it Node would look for a package.json up to the root to learn that the programs are ES modules.
-  writeFileSync(path.join(target, 'package.json'), '{"type":"module"}\n');
-  for (const [name, { entry, v8Flags, splitting }] of Object.entries(programs)) {
+  // Without it Node would look for a package.json up to the root to learn what kind of module the programs are.
+  writeFileSync(path.join(target, 'package.json'), '{"type":"commonjs"}\n');
+  for (const [name, { entry, v8Flags }] of Object.entries(programs)) {
+    const outfile = path.join(target, name);
     await build({
-      entryPoints: { [name]: path.join(project, entry) },
-      outdir: target,
-      splitting,
-      chunkNames: `${name}-[hash]`,
+      entryPoints: [path.join(project, entry)],
+      outfile,
       bundle: true,
       minify: true,
       platform: 'node',
       target: 'node24',
-      format: 'esm',
+      // Not an ES module: to import node:http as one loads all that it can export, undici included, 13 MiB. What is
+      // imported by name later stands in the same file, and is not run before.
+      format: 'cjs',
       logLevel: 'error',
       banner: {
-        js:
-          '#!/heapcatch/node\n' +
-          // CommonJS dependencies inside an ES module still ask for require.
-          "import{createRequire as heapcatchRequire}from'node:module';const require=heapcatchRequire(import.meta.url);" +
-          `import{setFlagsFromString as heapcatchFlag}from'node:v8';${JSON.stringify(v8Flags)}.forEach(heapcatchFlag);`,
+        js: `#!/heapcatch/node\n${JSON.stringify(v8Flags)}.forEach(require('node:v8').setFlagsFromString);`,
       },
     });
-    renameSync(path.join(target, `${name}.js`), path.join(target, name));
-    chmodSync(path.join(target, name), 0o755);
+    chmodSync(outfile, 0o755);
   }
   return folder;
 }

@@ -2,7 +2,7 @@
  * What the uploader asks its attacher once they have met (attacher-handshake.ts). One JSON line a question, one a reply;
  * what a command or a look at the process gave follows its line as so many bytes. One question at a time.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { jvmFacts } from '../capture/manifest.ts';
 import { rungs } from '../policy/policy.ts';
 import type { ErrorCode } from '../errors.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { jvmFacts, memoryFacts } from '../capture/manifest.ts';
 import type { AttachReply } from '../jvm/attach-protocol.ts';
 import { CaptureError } from '../errors.ts';

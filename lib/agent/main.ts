@@ -97,14 +97,20 @@ function wholeNumber(name: string, min: number, max: number): number | undefined
 }
 
 const commands: Readonly<Record<string, () => Promise<number>>> = { attach, capture, serve, start };
-const command = commands[process.argv[2] ?? ''];
-if (command === undefined) {
-  log.error('unknown command', { accepted: Object.keys(commands) });
-  process.exit(usageExitCode);
-}
-try {
-  process.exit(await command());
-} catch (error) {
-  log.error('the agent failed', { error, reason: messageOf(error) });
-  process.exit(1);
+
+// No top-level await: the program is bundled as CommonJS (infra/images/build.ts).
+void run(process.argv[2] ?? '');
+
+async function run(name: string): Promise<void> {
+  const command = commands[name];
+  if (command === undefined) {
+    log.error('unknown command', { accepted: Object.keys(commands) });
+    process.exit(usageExitCode);
+  }
+  try {
+    process.exit(await command());
+  } catch (error) {
+    log.error('the agent failed', { error, reason: messageOf(error) });
+    process.exit(1);
+  }
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CaptureError, messageOf } from '../errors.ts';
 import type { ExecResult } from './ports.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { agentLayouts } from '../claim/capture-record.ts';
 import { pressures } from '../jvm/memory-pressure.ts';
 import { artifacts, redactModes, rungs } from '../policy/policy.ts';

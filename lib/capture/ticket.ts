@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { artifacts, redactModes, rungs } from '../policy/policy.ts';
 
 /** S3 allows parts of 5 MiB to 5 GiB but for the last, and 10,000 of them. */

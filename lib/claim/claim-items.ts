@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CaptureError } from '../errors.ts';
 import { validate } from '../validation.ts';
 import type { CaptureRecord } from './capture-record.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
 export const artifacts = [

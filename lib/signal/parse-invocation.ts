@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CaptureError } from '../errors.ts';
 import { shown, validate } from '../validation.ts';
 import { signalDetailType } from './signal-bus.ts';

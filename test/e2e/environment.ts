@@ -284,7 +284,7 @@ async function buildImages(folder: string, jdks: readonly number[]): Promise<voi
   await buildImage(image, root, {
     entrypoint: ['/heapcatch/agent'],
     cmd: ['capture'],
-    env: ['MALLOC_MMAP_THRESHOLD_=131072'],
+    env: ['MALLOC_MMAP_THRESHOLD_=131072', 'MALLOC_ARENA_MAX=1'],
   });
   rmSync(root, { recursive: true });
   for (const major of jdks) {

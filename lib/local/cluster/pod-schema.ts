@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Pods as this cluster takes them. Defaults are the API's. Fields without an effect on a local process (resources,

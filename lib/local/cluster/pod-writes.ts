@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ApiError, invalid, notFound, notSupported } from './api-error.ts';
 import { apiTime, type ApiObject, type Pod, type ResourceName } from './api-objects.ts';
 import { requireKnownFields } from './container-environment.ts';
