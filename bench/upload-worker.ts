@@ -1,4 +1,4 @@
-/** The processes of the benchmark upload-cpu: `server KEY CERTIFICATE`, and `parts`, `put` or `bare` with `URL MIB`. */
+/** The processes of the benchmark upload-cpu: `server KEY CERTIFICATE`, and `parts`, `put`, `md5` or `bare` with `URL MIB`. */
 import { createHash, randomFillSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:https';
@@ -50,7 +50,6 @@ async function uploadByParts(frameCount: number): Promise<void> {
     range: { firstPartNumber: 1, partCount: 10_000 },
     partBytesAt: () => defaultPartBytes,
     announceFinalPart: () => Promise.resolve(),
-    hash: createHash('sha256'),
   });
   for (let count = 1; count < frameCount; count += 1) await parts.add(frame);
   await parts.finish({ endFrame: bytes, earlierStreams: [] });
@@ -77,7 +76,18 @@ async function uploadBare(frameCount: number): Promise<void> {
   agent.destroy();
 }
 
+/** A bare PUT after another, and the MD5 that S3 wants to be told with each. */
+async function uploadWithMd5(frameCount: number): Promise<void> {
+  for (let sent = 0; sent < frameCount; sent += framesInPart) {
+    const md5 = createHash('md5');
+    for (let at = sent; at < Math.min(sent + framesInPart, frameCount); at += 1) md5.update(bytes);
+    md5.digest();
+  }
+  await uploadBare(frameCount);
+}
+
 const ways = new Map([
+  ['md5', uploadWithMd5],
   ['parts', uploadByParts],
   ['put', uploadByPut],
   ['bare', uploadBare],

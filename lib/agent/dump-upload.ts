@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { Manifest } from '../capture/manifest.ts';
 import {
@@ -73,8 +72,6 @@ export class DumpUpload implements DumpStreams {
   readonly #sender: PartSender;
   readonly #redaction: DumpRedaction | undefined;
   readonly #streams: Stream[] = [];
-  /** Of the base's stream; of the object as long as there is no other, since a hash wants its bytes in order. */
-  readonly #hash = createHash('sha256');
   #announced: Promise<void> | undefined;
   #held: Promise<unknown> | undefined;
   #filesOpen = true;
@@ -175,7 +172,6 @@ export class DumpUpload implements DumpStreams {
       ...account,
       ...(redaction && { redaction }),
       compressedBytes: this.compressedBytes,
-      ...(this.#streams.length === 1 && { sha256: this.#hash.digest('hex') }),
       endFrameBytes: endFrame.length,
       seekTableBytes: last.parts.seekTableBytes,
       parts: this.#sender.stored,
@@ -251,7 +247,6 @@ export class DumpUpload implements DumpStreams {
       onDurable: (rawBytes) => {
         if (this.#filesOpen) onDurable?.(file, startOffset + rawBytes);
       },
-      ...(isFirst && { hash: this.#hash }),
     });
     const redactor = this.#redaction?.redactorFor(fileHeader);
     const frames = new FrameStream(blockBytes, parts, { fileHeader, redactor });

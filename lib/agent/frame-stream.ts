@@ -1,15 +1,13 @@
 import { promisify } from 'node:util';
-import { constants, zstdCompress } from 'node:zlib';
+import { zstdCompress } from 'node:zlib';
 import { endRecord } from '../hprof/end-record.ts';
 import type { IdentifierByteSize } from '../hprof/records.ts';
 import { BlockCutter, type OpenRecord, type RawBlock } from './block-cutter.ts';
+import { FrameCompressor, zstdParams } from './frame-compressor.ts';
 
 /** Two blocks are compressed while a third is filled; each holds its buffer until its frame was taken. */
 const bufferCount = 3;
-const zstdParams = {
-  [constants.ZSTD_c_compressionLevel]: 1,
-  [constants.ZSTD_c_checksumFlag]: 1,
-};
+const compressorCount = 2;
 const compress = promisify(zstdCompress);
 
 /** One block, compressed by itself. */
@@ -59,6 +57,8 @@ export class FrameStream {
   readonly #sink: FrameSink;
   readonly #redactor: { push(block: Uint8Array): void } | undefined;
   readonly #cutter: BlockCutter;
+  readonly #compressors: readonly FrameCompressor[];
+  #frameCount = 0;
   readonly #free: Uint8Array[] = [];
   #bufferCount = 1;
   #wake: (() => void) | undefined;
@@ -77,6 +77,10 @@ export class FrameStream {
     this.#blockBytes = blockBytes;
     this.#sink = sink;
     this.#redactor = redactor;
+    this.#compressors = Array.from(
+      { length: compressorCount },
+      () => new FrameCompressor(blockBytes),
+    );
     this.#cutter = new BlockCutter(Buffer.allocUnsafeSlow(blockBytes), fileHeader);
   }
 
@@ -146,6 +150,7 @@ export class FrameStream {
       this.#dispatch(this.#cutter.cut(Buffer.alloc(0)));
     }
     await this.#tail;
+    for (const compressor of this.#compressors) compressor.close();
     this.#throwFailure();
     return {
       rawBytes: this.#rawBytes,
@@ -189,9 +194,7 @@ export class FrameStream {
       throw error;
     }
     this.#rawBytes += block.bytes.length;
-    // One output chunk as large as the worst case: touched only as far as the frame reaches, never copied.
-    const chunkSize = block.bytes.length + (block.bytes.length >>> 7) + 1_024;
-    const frame = compress(block.bytes, { params: zstdParams, chunkSize });
+    const frame = this.#compress(block.bytes);
     frame.catch(() => undefined);
     const before = this.#tail;
     this.#tail = (async () => {
@@ -208,6 +211,13 @@ export class FrameStream {
       this.#free.push(block.buffer);
       this.#wake?.();
     })();
+  }
+
+  #compress(block: Uint8Array): Promise<Uint8Array> {
+    const compressor = this.#compressors[this.#frameCount % compressorCount];
+    this.#frameCount += 1;
+    if (compressor === undefined) throw new RangeError('a stream without compressors');
+    return compressor.compress(block);
   }
 
   #throwFailure(): void {

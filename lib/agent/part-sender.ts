@@ -1,6 +1,6 @@
 import type { Manifest } from '../capture/manifest.ts';
 import { CaptureError } from '../errors.ts';
-import { collectGarbage } from './garbage.ts';
+import { PagePool, type PartPages } from './part-pages.ts';
 import type { PutBody } from './put-object.ts';
 
 export type StoredPart = NonNullable<Manifest['dump']>['parts'][number];
@@ -19,7 +19,8 @@ export interface PartSenderOptions {
 
 export interface OutgoingPart {
   readonly partNumber: number;
-  readonly body: PutBody;
+  readonly pages: PartPages;
+  readonly md5: Buffer;
   /** Bytes still to come of the record in which it ends; absent on a boundary. */
   readonly openBytes?: number;
   readonly onStored: () => void;
@@ -32,6 +33,8 @@ const defaultConcurrentPuts = 2;
  * file's header no other part is of use.
  */
 export class PartSender {
+  /** Of all streams. */
+  readonly pagePool = new PagePool();
   readonly #options: PartSenderOptions;
   readonly #stored: StoredPart[] = [];
   readonly #sending = new Set<Promise<void>>();
@@ -68,7 +71,7 @@ export class PartSender {
       })
       .finally(() => {
         this.#sending.delete(sending);
-        collectGarbage();
+        part.pages.release();
       });
     this.#sending.add(sending);
   }
@@ -86,11 +89,11 @@ export class PartSender {
       : new CaptureError('UploadFailed', 'a part could not be stored', { cause: error });
   }
 
-  async #store({ partNumber, body, openBytes, onStored }: OutgoingPart): Promise<void> {
+  async #store({ partNumber, pages, md5, openBytes, onStored }: OutgoingPart): Promise<void> {
     const { putPart, announceOpenPart } = this.#options;
     if (openBytes !== undefined) await announceOpenPart(partNumber, openBytes);
-    const eTag = await putPart(partNumber, body);
-    const { bytes, md5 } = body;
+    const { bytes, chunks } = pages;
+    const eTag = await putPart(partNumber, { chunks, bytes, md5 });
     const stored = { partNumber, bytes, md5: md5.toString('hex'), eTag };
     this.#stored.push(stored);
     this.#storedBytes += bytes;

@@ -10,6 +10,7 @@ import { minPartBytes } from '../capture/ticket.ts';
 import { endRecord } from '../hprof/end-record.ts';
 import type { OpenRecord } from './block-cutter.ts';
 import type { Frame, FrameSink } from './frame-stream.ts';
+import { PartPages } from './part-pages.ts';
 import type { PartSender } from './part-sender.ts';
 
 export interface PartWriterOptions {
@@ -22,8 +23,6 @@ export interface PartWriterOptions {
   readonly announceFinalPart: (partNumber: number) => Promise<void>;
   /** Is told how many bytes of the stream, from the first on, are stored without a gap. */
   readonly onDurable?: (rawBytes: number) => void;
-  /** Sees every stored byte in the order of the stream. */
-  readonly hash?: Hash;
 }
 
 /** What ends the object: its last frames, and the frames of the streams before this one. */
@@ -33,9 +32,8 @@ export interface ObjectEnd {
 }
 
 interface OpenPart {
-  frames: Uint8Array[];
-  bytes: number;
-  md5: Hash;
+  readonly pages: PartPages;
+  readonly md5: Hash;
 }
 
 /**
@@ -52,7 +50,7 @@ export class PartWriter implements FrameSink {
   readonly #storedAhead = new Map<number, number>();
   #durablePartCount = 0;
   #rawBytes = 0;
-  #part: OpenPart = emptyPart();
+  #part: OpenPart;
   #index = 0;
   #partCount: number;
   #extending: Promise<void> | undefined;
@@ -65,6 +63,7 @@ export class PartWriter implements FrameSink {
     this.#sender = sender;
     this.#options = options;
     this.#partCount = options.range.partCount;
+    this.#part = this.#emptyPart();
   }
 
   /** With the frames that fill parts up. */
@@ -86,7 +85,7 @@ export class PartWriter implements FrameSink {
    * follow. The stream is then larger than the ticket was made for.
    */
   get exhausted(): boolean {
-    const atItsEnd = this.#isLastNumber && this.#part.bytes >= this.#partBytes;
+    const atItsEnd = this.#isLastNumber && this.#part.pages.bytes >= this.#partBytes;
     return atItsEnd && this.#extending === undefined;
   }
 
@@ -95,7 +94,7 @@ export class PartWriter implements FrameSink {
     this.#rawBytes += rawBytes;
     this.#append(bytes, rawBytes);
     if (this.#isLastNumber || this.#index >= firstGrowingIndex(this.#partCount)) this.#extend();
-    if (this.#part.bytes < this.#partBytes) return;
+    if (this.#part.pages.bytes < this.#partBytes) return;
     if (this.#isLastNumber) await this.#extending;
     if (this.#isLastNumber) return;
     const partBytes = this.#partBytes;
@@ -110,7 +109,7 @@ export class PartWriter implements FrameSink {
 
   /** Sends the last part of a stream that others follow in the object. */
   async close(): Promise<void> {
-    if (this.#part.bytes === 0) return;
+    if (this.#part.pages.bytes === 0) return;
     this.#pad();
     await this.#send(undefined);
   }
@@ -123,7 +122,7 @@ export class PartWriter implements FrameSink {
     this.#appendBytes(table);
     const partNumber = this.#options.range.firstPartNumber + this.#index;
     // A smaller part can only be the last one of an object: sweep knows it by its size.
-    if (this.#part.bytes >= minPartBytes) await this.#options.announceFinalPart(partNumber);
+    if (this.#part.pages.bytes >= minPartBytes) await this.#options.announceFinalPart(partNumber);
     await this.#send(undefined);
   }
 
@@ -156,29 +155,35 @@ export class PartWriter implements FrameSink {
 
   #appendBytes(bytes: Uint8Array): void {
     this.#sender.throwFailure();
-    this.#part.frames.push(bytes);
-    this.#part.bytes += bytes.length;
+    this.#part.pages.copy(bytes);
+    this.#count(bytes);
+  }
+
+  #count(bytes: Uint8Array): void {
     this.#part.md5.update(bytes);
-    this.#options.hash?.update(bytes);
     this.#compressedBytes += bytes.length;
   }
 
   #pad(): void {
-    const bytes = paddingBytes(this.#part.bytes);
+    const bytes = paddingBytes(this.#part.pages.bytes);
     if (bytes === 0) return;
     this.#frames.add(bytes, 0);
-    for (const piece of skippableFrame(bytes)) this.#appendBytes(piece);
+    for (const piece of skippableFrame(bytes)) {
+      this.#part.pages.refer(piece);
+      this.#count(piece);
+    }
   }
 
   async #send(open: OpenRecord | undefined): Promise<void> {
-    const { frames, bytes, md5 } = this.#part;
+    const { pages, md5 } = this.#part;
     const index = this.#index;
     const rawEndBytes = this.#rawBytes;
-    this.#part = emptyPart();
+    this.#part = this.#emptyPart();
     this.#index += 1;
     await this.#sender.send({
       partNumber: this.#options.range.firstPartNumber + index,
-      body: { chunks: frames, bytes, md5: md5.digest() },
+      pages,
+      md5: md5.digest(),
       ...(open && { openBytes: open.remainingBytes }),
       onStored: () => this.#noteDurable(index, rawEndBytes),
     });
@@ -196,8 +201,8 @@ export class PartWriter implements FrameSink {
     }
     if (durableBytes !== undefined) this.#options.onDurable?.(durableBytes);
   }
-}
 
-function emptyPart(): OpenPart {
-  return { frames: [], bytes: 0, md5: createHash('md5') };
+  #emptyPart(): OpenPart {
+    return { pages: new PartPages(this.#sender.pagePool), md5: createHash('md5') };
+  }
 }

@@ -1,4 +1,4 @@
-import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as wait } from 'node:timers/promises';
 import { CaptureError, messageOf } from '../errors.ts';
@@ -168,7 +168,22 @@ export function send(
         });
       });
     });
-    for (const chunk of body?.chunks ?? []) request.write(chunk);
-    request.end();
+    sendBody(request, body?.chunks ?? []);
   });
+}
+
+/** No faster than it goes out: what waits in a TLS connection is held there a second and a third time. */
+function sendBody(request: ClientRequest, chunks: readonly Uint8Array[]): void {
+  let sent = 0;
+  const sendMore = (): void => {
+    for (const chunk of chunks.slice(sent)) {
+      sent += 1;
+      if (!request.write(chunk)) {
+        request.once('drain', sendMore);
+        return;
+      }
+    }
+    request.end();
+  };
+  sendMore();
 }

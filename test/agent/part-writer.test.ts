@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { PartPages } from '../../lib/agent/part-pages.ts';
 import { PartSender, type StoredPart } from '../../lib/agent/part-sender.ts';
 import { PartWriter } from '../../lib/agent/part-writer.ts';
 import type { PartRange } from '../../lib/capture/part-layout.ts';
@@ -193,7 +194,8 @@ describe('PartWriter', () => {
 
     await sender.send({
       partNumber: 1,
-      body: { chunks: [frame(5)], bytes: 5, md5: createHash('md5').digest() },
+      pages: new PartPages(sender.pagePool),
+      md5: createHash('md5').digest(),
       onStored: () => undefined,
     });
 

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -122,9 +121,6 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
           ...{ rawBytes: written.length, compressedBytes: stored.length },
           ...{ endRecord: true, appendedBytes: 0, recordCount: walkStored(stored).recordCount },
         });
-        // A hash wants its bytes in order, and streams are sent in parallel.
-        const sha256 = createHash('sha256').update(stored).digest('hex');
-        expect(dump.sha256).toBe(jdk.major >= 22 ? undefined : sha256);
         const endFrame = withoutSeekTable(stored).subarray(-dump.endFrameBytes);
         expect([...framesOf(endFrame)].map((f) => f.length)).toEqual([9]);
         expect(stored.length - withoutSeekTable(stored).length).toBe(dump.seekTableBytes);
