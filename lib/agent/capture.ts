@@ -210,7 +210,10 @@ async function dumpHeap(
   const { sizes, pace } = await settleWork(capture, jvm, ticket.heapDump, jdkMajor);
   const started = performance.now();
   const stepBytes = capture.holeStepBytes;
-  const puncher = stepBytes === undefined ? undefined : new HolePuncher({ log, stepBytes });
+  const puncher =
+    stepBytes === undefined
+      ? undefined
+      : new HolePuncher({ log, stepBytes, headBytes: sizes.blockBytes });
   const outcome = await saveHeapDump({
     ...{ sizes, pace, order: ticket.heapDump },
     ...{ ticket, live, reach, jvm, attached, stop, partsDeadline, progress },

@@ -21,6 +21,11 @@ export interface HolePuncherOptions {
   readonly log: Logger;
   /** A file is punched each time so many more bytes of it are stored: each time costs a process. */
   readonly stepBytes: number;
+  /**
+   * So much of each file's beginning keeps its space: at least what is read at once. From JDK 22 on the JVM copies a segment
+   * into the base, holes and all, and the follower must find its first record there.
+   */
+  readonly headBytes?: number;
   readonly program?: string;
 }
 
@@ -39,6 +44,7 @@ interface Punched {
 export class HolePuncher {
   readonly #log: Logger;
   readonly #stepBytes: number;
+  readonly #headBytes: number;
   readonly #program: string;
   readonly #files = new Map<FileHandle, Punched>();
   #running: Promise<void> = Promise.resolve();
@@ -46,9 +52,10 @@ export class HolePuncher {
   #punchedBytes = 0;
   #disabled = false;
 
-  constructor({ log, stepBytes, program = installedProgram }: HolePuncherOptions) {
+  constructor({ log, stepBytes, headBytes = 0, program = installedProgram }: HolePuncherOptions) {
     this.#log = log;
     this.#stepBytes = stepBytes;
+    this.#headBytes = Math.ceil(headBytes / blockBytes) * blockBytes;
     this.#program = program;
   }
 
@@ -82,7 +89,7 @@ export class HolePuncher {
     try {
       const punched = {
         fd: openSync(`/proc/self/fd/${file.fd}`, 'r+'),
-        endOffset: 0,
+        endOffset: this.#headBytes,
         wantedOffset: 0,
       };
       this.#files.set(file, punched);

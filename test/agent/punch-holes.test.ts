@@ -76,6 +76,19 @@ describe('HolePuncher', () => {
     expect(puncher.punchedBytes).toBe(0);
   });
 
+  it('leaves the head of the file, where a merged copy of it is known by its first record', async () => {
+    const file = await aDump(512 * KiB);
+    const puncher = new HolePuncher({ log: log(), stepBytes: 64 * KiB, headBytes: 98 * KiB });
+
+    puncher.durable(file, 256 * KiB);
+    await puncher.close();
+
+    const bytes = Buffer.alloc(512 * KiB);
+    await file.read(bytes, 0, bytes.length, 0);
+    expect([bytes.indexOf(0), bytes.lastIndexOf(0)]).toEqual([100 * KiB, 256 * KiB - 1]);
+    expect(puncher.punchedBytes).toBe(156 * KiB);
+  });
+
   it('works on after the name is gone and the handle is closed', async () => {
     const file = await aDump(512 * KiB);
     const kept = await open(join(folder, 'dump.hprof'), 'r');
