@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Manifest } from '../capture/manifest.ts';
+import { compositeMd5 } from '../capture/composite-md5.ts';
 import {
   partBytesAt,
   streamRanges,
@@ -168,13 +169,15 @@ export class DumpUpload implements DumpStreams {
     await last.parts.finish({ endFrame, earlierStreams });
     await this.#sender.settle();
     this.#sender.throwFailure();
+    const parts = this.#sender.stored;
     return {
       ...account,
       ...(redaction && { redaction }),
       compressedBytes: this.compressedBytes,
       endFrameBytes: endFrame.length,
       seekTableBytes: last.parts.seekTableBytes,
-      parts: this.#sender.stored,
+      compositeMd5: compositeMd5(parts),
+      parts,
     };
   }
 

@@ -88,10 +88,12 @@ export const dumpResult = z.strictObject({
   /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
   rawBytes: bytes,
   compressedBytes: bytes,
-  /**
-   * SHA-256 of the stored object, hexadecimal. Absent when files of the dump were sent in parallel, as from JDK ≥ 22: a
-   * hash wants its bytes in order. The parts' MD5s cover the object in either case.
-   */
+  /** MD5 of the parts' MD5s and their number (composite-md5.ts). Absent in accounts by older agents. */
+  compositeMd5: z
+    .string()
+    .regex(/^[0-9a-f]{32}-[0-9]{1,5}$/)
+    .optional(),
+  /** SHA-256 of the stored object, hexadecimal, by older agents that sent it as one stream. */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/)

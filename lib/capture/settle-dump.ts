@@ -1,6 +1,7 @@
 import type { CaptureRecord } from '../claim/capture-record.ts';
 import { objectKeys } from '../dump-index/object-keys.ts';
 import type { IndexEntryInput } from '../dump-index/index-entry.ts';
+import { compositeMd5 } from './composite-md5.ts';
 import { endFrames, findEndFrame, maxEndFrameBytes } from './end-frames.ts';
 import type { Manifest, Progress } from './manifest.ts';
 import type { ObjectStore, StoredPart } from './ports.ts';
@@ -164,7 +165,10 @@ function salvageFault(
   };
 }
 
-/** Judges the stored object: its size by the manifest if there is one, its end by the end record. */
+/** The object is not the one that the manifest speaks of. */
+const mismatches: ReadonlySet<string> = new Set(['ChecksumMismatch', 'SizeMismatch']);
+
+/** Judges the stored object: its checksum and size by the manifest if there is one, its end by the end record. */
 async function verifyObject(
   { objects, objectKey }: Upload,
   dump: DumpAccount | undefined,
@@ -175,13 +179,15 @@ async function verifyObject(
     return { state: 'none', faults: [{ code: 'UploadGone', message }] };
   }
   const endFrameBytes = await findObjectEnd(objects, objectKey, head.bytes, dump);
+  const faults = [...faultsOfObject(head, endFrameBytes, dump)];
+  const isAsSaid = faults.every(({ code }) => !mismatches.has(code));
   const heapDump = {
     objectKey,
     compressedBytes: head.bytes,
     partCount: partCountOf(head.eTag) ?? dump?.parts.length ?? 1,
     ...(endFrameBytes === undefined ? {} : { endFrameBytes }),
+    ...(dump && isAsSaid && { compositeMd5: compositeMd5(dump.parts) }),
   };
-  const faults = [...faultsOfObject(head.bytes, endFrameBytes, dump)];
   const state = dump?.endRecord === true && faults.length === 0 ? 'whole' : 'salvaged';
   return { state, heapDump, faults };
 }
@@ -208,10 +214,13 @@ async function findObjectEnd(
 }
 
 function* faultsOfObject(
-  bytes: number,
+  head: { bytes: number; eTag: string },
   endFrameBytes: number | undefined,
   dump: DumpAccount | undefined,
 ): Generator<Fault> {
+  const checksumFault = dump && checksumFaultOf(head, dump);
+  if (checksumFault !== undefined) yield { code: 'ChecksumMismatch', message: checksumFault };
+  const { bytes } = head;
   if (dump !== undefined && dump.compressedBytes !== bytes) {
     const message = `the object has ${bytes} bytes, the manifest says ${dump.compressedBytes}`;
     yield { code: 'SizeMismatch', message };
@@ -223,6 +232,20 @@ function* faultsOfObject(
     const message = `the JVM ended before its dump did; ${dump.appendedBytes} bytes were appended to make it parseable`;
     yield { code: 'DumpTruncated', message };
   }
+}
+
+/**
+ * Holds the checksum of the whole against the parts' and against what S3 says of the object. Under SSE-KMS eTags are no
+ * checksums, and differ from the parts' MD5s: then the whole is what S3 joined of parts that each had their eTag.
+ */
+function checksumFaultOf(head: { eTag: string }, dump: DumpAccount): string | undefined {
+  const ofParts = compositeMd5(dump.parts);
+  if (dump.compositeMd5 !== undefined && dump.compositeMd5 !== ofParts) {
+    return `the manifest says ${dump.compositeMd5}, its parts' checksums make ${ofParts}`;
+  }
+  const eTagsAreMd5s = dump.parts.every((part) => plainETag(part) === part.md5);
+  if (!eTagsAreMd5s || plainETag(head) === ofParts) return undefined;
+  return `the object has the eTag ${plainETag(head)}, the manifest's parts make ${ofParts}`;
 }
 
 /** The eTag of an object that was made of parts ends in their number: `"…-12"`. */

@@ -138,7 +138,7 @@ function parsedJson(text: string): unknown {
 
 /** A manifest's times and dump without what the entry has in another place or not at all. */
 const agentSteps = z.object(agentTimes.shape).omit({ startTime: true, endTime: true });
-const dumpAccount = z.object(dumpResult.shape).omit({ parts: true });
+const dumpAccount = z.object(dumpResult.shape).omit({ parts: true, compositeMd5: true });
 
 type StoredEvidence = IndexEntry['objects']['evidence'][number];
 type HeapDumpEntry = NonNullable<IndexEntry['objects']['heapDump']>;
@@ -165,6 +165,8 @@ export interface IndexEntryInput {
     compressedBytes: number;
     partCount: number;
     endFrameBytes?: number;
+    /** As the finisher held it against the object. */
+    compositeMd5?: string;
   };
   /** The finisher's own; the manifest's are added. */
   faults?: readonly { code: string; message: string }[];

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
+import { compositeMd5 } from '../capture/composite-md5.ts';
 import { manifestSchema } from '../capture/manifest.ts';
 import type { ObjectStore } from '../capture/ports.ts';
 import { ZstdFrames } from '../capture/zstd-frames.ts';
@@ -23,7 +24,7 @@ export interface DumpCheck {
   instanceCount: number;
   markerInstances: number;
   markerTextFound: boolean;
-  /** The stored bytes have the manifest's SHA-256, or its parts their MD5s where it has none for the whole. */
+  /** The stored bytes have the checksum that the index says of the whole, and each part of them the manifest's. */
   checksumMatches: boolean;
   scan: ScanResult;
 }
@@ -44,7 +45,7 @@ export async function checkStoredDump(
   }
   const scan = new HeapScan();
   const text = new ByteMatcher(Buffer.from(marker.markerText, 'latin1'));
-  const checksum = await checksumOf(objects, entry, dump.sha256);
+  const checksum = await checksumOf(objects, entry);
   const frames = new ZstdFrames();
   let rawBytes = 0;
   for (let start = 0; start < dump.compressedBytes; start += rangeBytes) {
@@ -77,46 +78,30 @@ export async function checkStoredDump(
   };
 }
 
-interface Checksum {
-  push(bytes: Uint8Array): void;
-  /** To be asked once, when all bytes were pushed. */
-  readonly matches: boolean;
-}
-
-async function checksumOf(
-  objects: ObjectStore,
-  entry: IndexEntry,
-  sha256: string | undefined,
-): Promise<Checksum> {
-  if (sha256 !== undefined) {
-    const hash = createHash('sha256');
-    return {
-      push: (bytes) => void hash.update(bytes),
-      get matches() {
-        return hash.digest('hex') === sha256;
-      },
-    };
-  }
+async function checksumOf(objects: ObjectStore, entry: IndexEntry): Promise<PartChecksums> {
   const { manifest: objectKey } = objectKeys(entry.objects.prefix);
   const body = await objects.getObject(objectKey, { maxBytes: maxManifestBytes });
   const manifest =
     body && manifestSchema.parse(JSON.parse(Buffer.from(body).toString('utf8')) as unknown);
-  return new PartChecksums(manifest?.dump?.parts ?? []);
+  return new PartChecksums(manifest?.dump?.parts ?? [], entry.objects.heapDump?.compositeMd5);
 }
 
-/** Compares an object, as it streams by, with the MD5 of each of its parts. */
-class PartChecksums implements Checksum {
+/** Compares an object, as it streams by, with the MD5 of each of its parts, and of the whole. */
+class PartChecksums {
   readonly #parts: readonly { bytes: number; md5: string }[];
   #index = 0;
   #hash = createHash('md5');
   #missingBytes: number;
-  #differ = false;
+  #differ: boolean;
 
-  constructor(parts: readonly { bytes: number; md5: string }[]) {
+  /** @param whole absent in entries of an older seal. */
+  constructor(parts: readonly { bytes: number; md5: string }[], whole: string | undefined) {
     this.#parts = parts;
+    this.#differ = whole !== undefined && whole !== compositeMd5(parts);
     this.#missingBytes = parts[0]?.bytes ?? 0;
   }
 
+  /** To be asked when all bytes were pushed. */
   get matches(): boolean {
     return !this.#differ && this.#parts.length > 0 && this.#index === this.#parts.length;
   }

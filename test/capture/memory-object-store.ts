@@ -1,3 +1,4 @@
+import { compositeMd5 } from '../../lib/capture/composite-md5.ts';
 import { createHash } from 'node:crypto';
 import type { ObjectStore, StoredPart } from '../../lib/capture/ports.ts';
 import { minPartBytes } from '../../lib/capture/ticket.ts';
@@ -95,7 +96,8 @@ export class MemoryObjectStore implements ObjectStore {
       bodies.push(known.body);
     }
     const body = Buffer.concat(bodies);
-    this.objects.set(objectKey, { body, eTag: `"${md5(Buffer.alloc(0))}-${parts.length}"` });
+    const eTag = compositeMd5(bodies.map((part) => ({ md5: md5(part) })));
+    this.objects.set(objectKey, { body, eTag: `"${eTag}"` });
     this.uploads.delete(uploadId);
     return Promise.resolve('completed');
   };

@@ -1,5 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { compositeMd5 } from '../../lib/capture/composite-md5.ts';
 import { endFrames, findEndFrame } from '../../lib/capture/end-frames.ts';
 import { FrameSizes, seekTable } from '../../lib/capture/seek-table.ts';
 import { sealCapture, type SealAnswer } from '../../lib/capture/seal.ts';
@@ -9,6 +10,7 @@ import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
 import { objectKeys } from '../../lib/dump-index/object-keys.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import { podFacts } from './fake-cluster.ts';
+import { md5 } from './memory-object-store.ts';
 import { json, partBytes, signal, World } from './world.ts';
 
 describe('sealCapture', () => {
@@ -248,6 +250,69 @@ describe('sealCapture', () => {
 
     expect(answer).toMatchObject({ state: 'salvaged' });
     expect(world.indexEntries()[0]?.faults[0]?.code).toBe('EndRecordMissing');
+  });
+
+  it('holds the object against the checksum of the whole', async () => {
+    const manifest = await world.runAgent();
+
+    await seal();
+
+    const { parts } = manifest.dump!;
+    const { heapDump } = world.indexEntries()[0]!.objects;
+    expect(heapDump?.compositeMd5).toBe(compositeMd5(parts));
+    expect(md5(Buffer.concat(parts.map((part) => Buffer.from(part.md5, 'hex'))))).toBe(
+      heapDump?.compositeMd5?.split('-')[0],
+    );
+  });
+
+  it('does not call complete an object that S3 joined otherwise, nor gives it a checksum', async () => {
+    await world.runAgent();
+    const { uploadId } = record.started!;
+    const key = objectKeys(record.objectPrefix).heapDump;
+    const parts = await world.objects.listParts(key, uploadId!);
+    await world.objects.completeMultipartUpload(key, uploadId!, parts!);
+    const object = world.objects.objects.get(key)!;
+    world.objects.objects.set(key, { ...object, eTag: `"${'0'.repeat(32)}-${parts!.length}"` });
+
+    const answer = await seal();
+
+    const [entry] = world.indexEntries();
+    expect(answer).toMatchObject({ state: 'salvaged' });
+    expect(entry?.faults[0]?.code).toBe('ChecksumMismatch');
+    expect(entry?.objects.heapDump).not.toHaveProperty('compositeMd5');
+  });
+
+  it('does not call complete what the manifest gives another checksum than its parts make', async () => {
+    const manifest = await world.runAgent();
+    const dump = { ...manifest.dump!, compositeMd5: `${'0'.repeat(32)}-3` };
+    await world.objects.putByUrl(world.ticket().manifestUrl, json({ ...manifest, dump }));
+
+    expect(await seal()).toMatchObject({ state: 'salvaged' });
+    expect(world.indexEntries()[0]?.faults[0]?.code).toBe('ChecksumMismatch');
+  });
+
+  it('takes eTags that are no checksums for what they are, as under SSE-KMS', async () => {
+    const manifest = await world.runAgent();
+    const { uploadId } = record.started!;
+    const key = objectKeys(record.objectPrefix).heapDump;
+    const { parts: stored } = world.objects.uploads.get(uploadId!)!;
+    for (const { stored: part } of stored.values()) part.eTag = `"${md5(Buffer.from(part.eTag))}"`;
+    const eTags = await world.objects.listParts(key, uploadId!);
+    const parts = manifest.dump!.parts.map((part, index) => ({ ...part, ...eTags![index] }));
+    const dump = { ...manifest.dump!, parts };
+    await world.objects.putByUrl(world.ticket().manifestUrl, json({ ...manifest, dump }));
+    const complete = world.objects.completeMultipartUpload;
+    world.objects.completeMultipartUpload = async (...args) => {
+      const outcome = await complete(...args);
+      const object = world.objects.objects.get(key)!;
+      world.objects.objects.set(key, { ...object, eTag: `"${'f'.repeat(32)}-${parts.length}"` });
+      return outcome;
+    };
+
+    expect(await seal()).toMatchObject({ state: 'complete' });
+    expect(world.indexEntries()[0]?.objects.heapDump?.compositeMd5).toBe(
+      compositeMd5(manifest.dump!.parts),
+    );
   });
 
   it('recognizes a completion whose reply was lost', async () => {

@@ -121,6 +121,8 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
           ...{ rawBytes: written.length, compressedBytes: stored.length },
           ...{ endRecord: true, appendedBytes: 0, recordCount: walkStored(stored).recordCount },
         });
+        const object = await objects.headObject('dump.zst');
+        expect(object?.eTag.replaceAll('"', '')).toBe(dump.compositeMd5);
         const endFrame = withoutSeekTable(stored).subarray(-dump.endFrameBytes);
         expect([...framesOf(endFrame)].map((f) => f.length)).toEqual([9]);
         expect(stored.length - withoutSeekTable(stored).length).toBe(dump.seekTableBytes);

@@ -50,7 +50,7 @@ async function verify(
     const size = `${(check.rawBytes / mebibyte).toFixed(1)} MiB, ${check.instanceCount} instances of ${check.classCount} classes`;
     return [
       [`index state complete (${entry.state})`, entry.state === 'complete'],
-      ['stored bytes have the checksums of the manifest', check.checksumMatches],
+      ['stored bytes have the checksums of manifest and index', check.checksumMatches],
       [`record chain unbroken up to the end record (${size})`, check.chain === 'ended'],
       [`one instance of ${markerClass}`, check.markerInstances === 1],
       [`its text "${markerText}"`, check.markerTextFound],

@@ -228,7 +228,7 @@ final class HeapDump {
     dump.put("codec", "zstd");
     dump.put("rawBytes", end + zeroBytes + RecordChain.endRecordBytes);
     dump.put("compressedBytes", parts.compressedBytes);
-    dump.put("sha256", parts.sha256());
+    dump.put("compositeMd5", parts.compositeMd5());
     dump.put("identifierByteSize", chain.identifierByteSize);
     dump.put("recordCount", whole + (zeroBytes > 0 ? 1 : 0) + (endedByJvm ? 0 : 1));
     dump.put("endRecord", endedByJvm);

@@ -19,7 +19,7 @@ import java.util.concurrent.TimeUnit;
 /**
  * Sends ranges of the dump file as parts of stored zstd frames: raw blocks, no compression, no checksum, since a JRE
  * has no zstd (RFC 8878, sections 3.1.1.1 and 3.1.1.2). A part is never held in memory: it is read from the file, once
- * for its checksums and once for each try.
+ * for its checksum and once for each try.
  */
 final class Parts {
   static final long minPartBytes = 5L * 1024 * 1024;
@@ -33,7 +33,7 @@ final class Parts {
   private final long deadline;
   private final FileChannel file;
   private final PartLayout layout;
-  private final MessageDigest sha256 = Http.digest("SHA-256");
+  private final Map<Integer, byte[]> checksums = new TreeMap<>();
   private final Map<Integer, Map<String, Object>> stored = new TreeMap<>();
   private final Semaphore free = new Semaphore(concurrentPuts);
   private final ExecutorService puts =
@@ -74,8 +74,11 @@ final class Parts {
     }
   }
 
-  String sha256() {
-    return Http.hex(sha256.digest());
+  /** MD5 of the MD5s of all parts that were sent, and their number (lib/capture/composite-md5.ts). */
+  String compositeMd5() {
+    MessageDigest whole = Http.digest("MD5");
+    for (byte[] checksum : checksums.values()) whole.update(checksum);
+    return Http.hex(whole.digest()) + "-" + checksums.size();
   }
 
   /**
@@ -88,8 +91,9 @@ final class Parts {
     int partNumber = nextPartNumber++;
     Http.Body body = new PartBody(start, end, tail);
     MessageDigest md5 = Http.digest("MD5");
-    body.writeTo(new DigestingStream(md5, sha256));
+    body.writeTo(new DigestingStream(md5));
     byte[] checksum = md5.digest();
+    checksums.put(partNumber, checksum);
     compressedBytes += body.length();
     if (isLast && body.length() >= minPartBytes) progress.announceFinalPart(partNumber);
     while (!free.tryAcquire(200, TimeUnit.MILLISECONDS)) throwFailure();
@@ -221,12 +225,10 @@ final class Parts {
   }
 
   private static final class DigestingStream extends OutputStream {
-    private final MessageDigest one;
-    private final MessageDigest other;
+    private final MessageDigest digest;
 
-    DigestingStream(MessageDigest one, MessageDigest other) {
-      this.one = one;
-      this.other = other;
+    DigestingStream(MessageDigest digest) {
+      this.digest = digest;
     }
 
     @Override
@@ -236,8 +238,7 @@ final class Parts {
 
     @Override
     public void write(byte[] bytes, int start, int length) {
-      one.update(bytes, start, length);
-      other.update(bytes, start, length);
+      digest.update(bytes, start, length);
     }
   }
 }
