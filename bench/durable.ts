@@ -2,11 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { createReadStream, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
+import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import { defaultBlockBytes, defaultPartBytes } from '../lib/capture/ticket.ts';
 import { runAgent } from './agent-run.ts';
+import { timed } from './cpu-time.ts';
 import { Lab, type BenchJvm } from './lab.ts';
 import { metricOf, type Metric } from './report.ts';
 import { benchJdks, heapMebibytes, heapShapes, repeatCount, say } from './settings.ts';
@@ -25,7 +27,8 @@ interface Repeat {
 
 /**
  * From the dump command to the last acknowledged byte, against the largest of what no way can do without (the dump
- * alone, compressing it alone, uploading the result alone), and against jcmd, gzip -1 and one PUT.
+ * alone, compressing it alone, uploading the result alone, and their CPU time on this machine's CPUs), and against
+ * jcmd, gzip -1 and one PUT.
  */
 export function benchDurable(): Promise<readonly Metric[]> {
   return Lab.use(async (lab) => {
@@ -57,30 +60,30 @@ export function benchDurable(): Promise<readonly Metric[]> {
   });
 }
 
-/** Each step by itself, in seconds. */
+/** Each step by itself, and what all of them take of this machine's CPUs together; in seconds. */
 async function limitOf(
   lab: Lab,
   jvm: BenchJvm,
-): Promise<{ dump: number; compress: number; upload: number }> {
-  const { path, seconds: dump } = await lab.bareDump(jvm);
+): Promise<{ dump: number; compress: number; upload: number; cpu: number }> {
+  const dump = await timed([jvm.pid], () => lab.bareDump(jvm));
+  const { path } = dump.value;
   try {
-    const compressStart = performance.now();
-    const frames = await compressFile(path);
-    const uploadStart = performance.now();
-    const parts = partsOf(frames);
+    const compressed = await timed([process.pid], () => compressFile(path));
+    const parts = partsOf(compressed.value);
     const { objects } = lab.s3;
     const objectKey = 'limit/heap.hprof.zst';
     const uploadId = await objects.createMultipartUpload(objectKey, 'application/zstd');
     const urls = await objects.presignParts(objectKey, uploadId, parts.length, urlSeconds);
-    const putStart = performance.now();
-    await inTurns(parts, (part, index) =>
-      put(urls[index] ?? '', Readable.from(part), sizeOf(part)),
+    const upload = await timed([process.pid, lab.s3.pid], () =>
+      inTurns(parts, (part, index) => put(urls[index] ?? '', Readable.from(part), sizeOf(part))),
     );
-    const end = performance.now();
     await objects.abortMultipartUpload(objectKey, uploadId);
+    const cpuSeconds = dump.cpuSeconds + compressed.cpuSeconds + upload.cpuSeconds;
     return {
-      ...{ dump, compress: (uploadStart - compressStart) / 1_000 },
-      upload: (end - putStart) / 1_000,
+      dump: dump.value.seconds,
+      compress: compressed.seconds,
+      upload: upload.seconds,
+      cpu: cpuSeconds / availableParallelism(),
     };
   } finally {
     rmSync(path, { force: true });

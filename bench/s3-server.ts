@@ -9,6 +9,8 @@ import { say } from './settings.ts';
 
 export interface S3Server {
   readonly objects: ObjectStore;
+  /** Its own process; absent where it lives in this one. */
+  readonly pid?: number;
   close(): Promise<void>;
 }
 
@@ -47,6 +49,7 @@ export async function startS3Server(folder: string): Promise<S3Server> {
   const endpoint = `http://127.0.0.1:${port}`;
   await answers(`${endpoint}/health`);
   return {
+    ...(child.pid !== undefined && { pid: child.pid }),
     objects: createS3ObjectStore({ endpoint, bucketName, region: 'us-east-1', credentials }),
     async close() {
       child.kill();
