@@ -35,8 +35,20 @@ export async function startS3Server(folder: string): Promise<S3Server> {
   mkdirSync(join(root, bucketName), { recursive: true });
   const port = await freePort();
   const child = spawn(
-    program,
-    ['--port', `127.0.0.1:${port}`, '--quiet', '--health', '/health', 'posix', root],
+    'nice',
+    // In the place of S3 it would take no CPU time of this machine.
+    [
+      '-n',
+      '19',
+      program,
+      '--port',
+      `127.0.0.1:${port}`,
+      '--quiet',
+      '--health',
+      '/health',
+      'posix',
+      root,
+    ],
     {
       env: {
         ROOT_ACCESS_KEY: credentials.accessKeyId,
