@@ -4,7 +4,7 @@ import { crossedLimits } from '../../lib/gc-log/gc-limits.ts';
 import { GcLogScan, maxKeptEventCount } from '../../lib/gc-log/gc-log-scan.ts';
 import type { GcStatistics } from '../../lib/gc-log/gc-statistics.ts';
 import { PauseHistogram } from '../../lib/gc-log/pause-histogram.ts';
-import { mebi } from './read-log.ts';
+import { fixture, mebi } from './read-log.ts';
 
 interface LoggedPause {
   at: number;
@@ -179,11 +179,12 @@ describe('limits', () => {
     { at: 1, type: 'Young', after: 50 },
     { at: 2, ms: 2_000, after: 90 },
     { at: 30, cause: 'System.gc()', after: 89 },
+    { at: 40, type: 'Young', after: 95 },
   );
 
   it.each([
     ['fullGc', { fullGcCount: 1 }, { fullGcCount: 2 }],
-    ['youngPerMinute', { youngPerMinute: 1 }, { youngPerMinute: 2 }],
+    ['youngPerMinute', { youngPerMinute: 2 }, { youngPerMinute: 3 }],
     ['pause', { pauseSeconds: 2 }, { pauseSeconds: 2.001 }],
     ['heapAfter', { heapAfterShare: 0.89 }, { heapAfterShare: 0.9 }],
   ])('%s is crossed by its own number and not below', (limit, crossed, within) => {
@@ -228,6 +229,17 @@ describe('withinSeconds', () => {
 
     expect([0, 10, 299, 301].map(countAfter)).toEqual([1, 1, 1, 0]);
   });
+
+  it.each(['jdk17-g1-details.log', 'jdk17-shenandoah.log', 'jdk25-serial.log', 'jdk25-zgc.log'])(
+    'tells of %s the same as without it, when all is within',
+    (name) => {
+      const failed =
+        '[9.000s][info][gc] GC(9) Pause Young (Normal) (G1 Evacuation Pause) (Evacuation Failure: Pinned) 9M->5M(20M) 1.000ms\n';
+      const log = fixture(name).toString() + failed;
+
+      expect(scanned(log, { withinSeconds: 1e12 }).statistics).toEqual(scanned(log).statistics);
+    },
+  );
 
   it('keeps a bounded number of events and says how many it dropped', () => {
     const line = pause({ at: 1, type: 'Young' });

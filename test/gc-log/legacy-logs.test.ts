@@ -205,6 +205,14 @@ describe('records of JDK 8 and before', () => {
     ]);
   });
 
+  it('sees a restart by the uptime that begins anew', () => {
+    const record = (uptime: string): string => `${uptime}: [GC 2048K->1024K(4096K), 0.01 secs]\n`;
+    const { events, parser } = readLog(['5.000', '90.000', '4.000'].map(record).join(''));
+
+    expect(parser.restartCount).toBe(1);
+    expect(events.map(({ startSeconds }) => startSeconds)).toEqual([5, 90, 94]);
+  });
+
   it('gives up a record that never ends, and shows it', () => {
     const { events, parser } = readLog(
       [

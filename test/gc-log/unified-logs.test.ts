@@ -151,6 +151,13 @@ describe('unified lines', () => {
     expect(parser.restartCount).toBe(1);
   });
 
+  it('takes brackets with words in them for no decorators', () => {
+    const event = '[1.000s] GC(0) Pause Remark 24M->24M(256M) 1.000ms\n';
+    const { parser } = readLog(`${event}[1.100s] a detail\n[pool worker] of the application\n`);
+
+    expect(parser.unparsedLines.map(({ lineNumber }) => lineNumber)).toEqual([3]);
+  });
+
   it('sees a restart where lines carry only a date', () => {
     const life = [
       '[2026-11-25T18:10:03.500+0000][gc] Using Serial',

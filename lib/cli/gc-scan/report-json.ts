@@ -24,8 +24,20 @@ export function jsonReport(reports: readonly NamedReport[], now: Date): Record<s
 }
 
 function jsonLog({ name, fileCount, report }: NamedReport): Record<string, unknown> {
-  const { statistics, ...rest } = report;
-  return { name, fileCount, ...rest, statistics: jsonStatistics(statistics) };
+  return {
+    name,
+    fileCount,
+    collector: report.collector,
+    maxHeapBytes: report.maxHeapBytes,
+    restartCount: report.restartCount,
+    lines: report.lines,
+    unparsedLines: report.unparsedLines,
+    withinSeconds: report.withinSeconds,
+    untimedCount: report.untimedCount,
+    droppedCount: report.droppedCount,
+    crossed: report.crossed.map((crossed) => ({ ...crossed, value: secondsOf(crossed.value) })),
+    statistics: jsonStatistics(report.statistics),
+  };
 }
 
 function jsonStatistics(statistics: GcStatistics): Record<string, unknown> {
