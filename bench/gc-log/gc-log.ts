@@ -27,7 +27,7 @@ const runSeconds = 300;
  * @throws Error when they do not find the same collections: then the speed says nothing.
  */
 export async function benchGcLog(): Promise<readonly Metric[]> {
-  const lineCount = wholeNumber('HEAPCATCH_BENCH_LINES', 100_000, 100, 100_000_000);
+  const lineCount = wholeNumber('HEAPCATCH_BENCH_LINES', 300_000, 100, 100_000_000);
   const folder = await mkdtemp(join(setting('HEAPCATCH_BENCH_FOLDER', tmpdir()), 'gc-log-'));
   try {
     const logs = await writeBenchLogs(folder, lineCount);

@@ -36,12 +36,12 @@ export interface OpenRecord {
  */
 export function readRecord(record: OpenRecord, outer: Buffer): GcMessage | undefined {
   const end = record.outerLength;
-  const secondsAt = outer.subarray(0, end).lastIndexOf(' secs');
+  const secondsAt = lastSeconds(outer, end);
   let numberAt = secondsAt;
   while (numberAt > 0 && outer[numberAt - 1] !== space) numberAt -= 1;
   const seconds = secondsAt < 0 ? undefined : readDecimal(outer, numberAt, secondsAt);
   if (seconds === undefined) return undefined;
-  const arrow = outer.subarray(0, end).indexOf('->');
+  const arrow = firstArrow(outer, end);
   const heapAt = arrow < 0 ? -1 : heapStart(outer, arrow);
   const heap = arrow < 0 ? undefined : readHeap(outer, heapAt, heapEnd(outer, arrow, end));
   const groups = readGroups(outer, 0, heap === undefined ? numberAt : heapAt);
@@ -53,6 +53,18 @@ export function readRecord(record: OpenRecord, outer: Buffer): GcMessage | undef
     groups,
   });
   return failed ? { ...message, evacuationFailed: true } : message;
+}
+
+/** Where the last ` secs` is, of which the record's own is the last; -1 without one. */
+function lastSeconds(outer: Buffer, end: number): number {
+  let at = end - ' secs'.length;
+  while (at >= 0 && !startsWith(outer, at, end, ' secs')) at -= 1;
+  return at;
+}
+
+function firstArrow(outer: Buffer, end: number): number {
+  for (let at = 0; at < end - 1; at += 1) if (outer[at] === 45 && outer[at + 1] === 62) return at;
+  return -1;
 }
 
 function kindOf(

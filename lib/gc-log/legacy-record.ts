@@ -24,6 +24,7 @@ export type LegacyLine = 'record' | 'detail' | 'unparsed';
 
 const open = 91;
 const close = 93;
+const parenthesis = 40;
 const space = 32;
 const markers = [
   ['[PSYoungGen', 'Parallel'],
@@ -134,23 +135,25 @@ export class LegacyRecords {
 
   /** One pass over the bytes; answers whether the record's last bracket was among them. */
   #walk(record: OpenRecord, bytes: Buffer, start: number, end: number): boolean {
-    for (let at = start; at < end; at += 1) {
+    const outer = this.#outer;
+    let { depth, outerLength } = record;
+    for (let at = start; at < end && (depth > 0 || at === start); at += 1) {
       const byte = bytes[at] ?? 0;
       if (byte === open) {
-        record.depth += 1;
-        if (record.depth > 1) this.#inner(record, bytes, at, end);
-      } else if (byte === close) {
-        record.depth -= 1;
-        if (record.depth === 0) return true;
-      } else {
-        if (byte === 40) noteFailure(record, bytes, at, end);
-        if (record.depth === 1 && record.outerLength < maxOuterBytes) {
-          this.#outer[record.outerLength] = byte;
-          record.outerLength += 1;
+        depth += 1;
+        if (depth > 1) this.#inner(record, bytes, at, end);
+      } else if (byte === close) depth -= 1;
+      else {
+        if (byte === parenthesis) noteFailure(record, bytes, at, end);
+        if (depth === 1 && outerLength < maxOuterBytes) {
+          outer[outerLength] = byte;
+          outerLength += 1;
         }
       }
     }
-    return false;
+    record.depth = depth;
+    record.outerLength = outerLength;
+    return depth === 0;
   }
 
   #inner(record: OpenRecord, bytes: Buffer, at: number, end: number): void {
