@@ -73,7 +73,8 @@ export interface GcStatistics {
 }
 
 const maxCauseCount = 64;
-const maxMinuteCount = 65_536;
+/** Young collections of a minute that are told apart; more count as this many. */
+const maxMinuteCount = 8_192;
 
 interface CauseTally {
   count: number;

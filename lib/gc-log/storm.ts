@@ -23,48 +23,58 @@ export interface Storm {
   readonly timeShare: number;
 }
 
-interface Pressure {
+interface PressureCollection {
   start: number;
   seconds: number;
   heapShare: number | undefined;
-  /** A collection; a stall of a thread only adds to the time. */
-  counts: boolean;
   epochMilliseconds: number | undefined;
+  /** Seconds in which some thread had waited for memory, from the log's start to this collection. */
+  stalledSeconds: number;
 }
 
 /** More in a minute add nothing to the judgement. */
-const maxKept = 1_024;
+const maxKept = 256;
 
 /** Looks for storms event by event, over the last minute of the log's own time; without times it finds none. */
 export class StormWatch {
-  readonly #recent: Pressure[] = [];
+  readonly #recent: PressureCollection[] = [];
+  #stalledSeconds = 0;
+  #stalledUntil = -Infinity;
   #storm: Storm | undefined;
 
-  /** The worst minute of the first storm that was seen and of those that followed; `undefined` when there was none. */
+  /** The worst minute of all storms that were seen, with the start of the first; `undefined` when there was none. */
   get storm(): Storm | undefined {
     return this.#storm;
   }
 
   /** @param capacityBytes what the heap may hold, as far as known by now. */
   add(event: GcEvent, capacityBytes: number | undefined): void {
-    const counts = isHeapPressure(event);
-    if ((!counts && event.kind !== 'allocationStall') || event.startSeconds === undefined) return;
+    const { startSeconds: start, pauseSeconds: seconds = 0 } = event;
+    if (start === undefined) return;
+    if (event.kind === 'allocationStall') this.#stall(start, start + seconds);
+    if (!isHeapPressure(event)) return;
     const after = event.heapAfterBytes;
     const known = after !== undefined && capacityBytes !== undefined && capacityBytes > 0;
     this.#recent.push({
-      start: event.startSeconds,
-      seconds: event.pauseSeconds ?? 0,
+      start,
+      seconds,
       heapShare: known ? after / capacityBytes : undefined,
-      counts,
       epochMilliseconds: event.startEpochMilliseconds,
+      stalledSeconds: this.#stalledSeconds,
     });
-    this.#forget(event.startSeconds - stormSeconds);
+    this.#forget(start - stormSeconds);
     this.#judge();
   }
 
   /** Another life of the JVM: its collections are no storm together with those of the last one. */
   restart(): void {
     this.#recent.length = 0;
+  }
+
+  /** Threads wait side by side: time in which several do counts once. Stalls come in the order of their ends. */
+  #stall(start: number, end: number): void {
+    this.#stalledSeconds += Math.max(0, end - Math.max(start, this.#stalledUntil));
+    this.#stalledUntil = Math.max(this.#stalledUntil, end);
   }
 
   #forget(before: number): void {
@@ -74,14 +84,15 @@ export class StormWatch {
   }
 
   #judge(): void {
-    const collections = this.#recent.filter(({ counts }) => counts);
+    const collections = this.#recent;
     const [first] = collections;
-    const last = this.#recent.at(-1);
+    const last = collections.at(-1);
     if (first === undefined || last === undefined) return;
     if (collections.length < stormCollectionCount) return;
     const lasted = last.start + last.seconds - first.start;
     if (lasted < stormShortestSeconds) return;
-    const spent = this.#recent.reduce((sum, { seconds }) => sum + seconds, 0);
+    const stalled = last.stalledSeconds - first.stalledSeconds;
+    const spent = collections.reduce((sum, { seconds }) => sum + seconds, stalled);
     const timeShare = Math.min(1, spent / lasted);
     const full = collections.every(({ heapShare }) => (heapShare ?? 0) >= stormHeapShare);
     if (timeShare < stormTimeShare && !full) return;

@@ -122,6 +122,23 @@ describe('heapcatch gc-scan', () => {
     expect(output).toContain('LIMIT CROSSED: a storm');
   });
 
+  it('ends when it is interrupted while standard input is silent', async () => {
+    const stop = new AbortController();
+    const running = run(['-'], { stdin: new PassThrough(), stop: stop.signal });
+    stop.abort();
+
+    expect(await running).toMatchObject({ code: 130, errors: '' });
+  });
+
+  it('lets no control character of a log through to the terminal', async () => {
+    const { output } = await run([
+      write('gc.log', full('17:00:00.000', 'a\u001b[31m cause') + '\u001b[2J\n'),
+    ]);
+
+    expect(output).toContain('a·[31m cause');
+    expect(output).not.toContain('\u001b');
+  });
+
   it('shows lines that it does not understand', async () => {
     const { output } = await run([write('gc.log', full('17:00:00.000') + 'what is this?\n')]);
 

@@ -102,6 +102,21 @@ describe('the verdict', () => {
   });
 });
 
+describe('the time of a storm', () => {
+  it('counts threads that wait side by side once', () => {
+    const stall = '[9.000s][info][gc] Allocation Stall (worker) 1000.000ms\n';
+    const cycle = (at: number): string =>
+      `[${at}.000s][info][gc] GC(1) Garbage Collection (Allocation Stall) 98M(98%)->50M(50%)\n`;
+    const log = (stallCount: number): string =>
+      cycle(1) + cycle(8) + stall.repeat(stallCount) + cycle(11);
+
+    expect(scanned(log(50)).statistics.verdict).toBe('pressure');
+    expect(scanned(log(1).replace('1000.000ms', '7000.000ms')).statistics.storm?.timeShare).toBe(
+      0.7,
+    );
+  });
+});
+
 describe('the numbers', () => {
   it('counts a full collection within a young one once in the time', () => {
     const { pauses, pausedShare } = statisticsOf(

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { CaptureError, messageOf } from '../../errors.ts';
 import { GcLogScan } from '../../gc-log/gc-log-scan.ts';
 import { createDelivery, type Delivery } from './deliver.ts';
@@ -33,6 +33,8 @@ export const exitCodes = {
 export async function runGcScanCommand(words: readonly string[]): Promise<number> {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  // Whoever reads the output has gone (`| head`): Node would end with 1, which says that a limit is crossed.
+  process.stdout.once('error', () => process.exit(exitCodes.refused));
   return gcScan(words, {
     stdin: process.stdin,
     write: (text) => void process.stdout.write(text),
@@ -118,10 +120,7 @@ async function readInto(
   stop: AbortSignal,
 ): Promise<void> {
   try {
-    for await (const chunk of stream) {
-      stop.throwIfAborted();
-      scan.push(chunk as Buffer);
-    }
+    for await (const chunk of addAbortSignal(stop, stream)) scan.push(chunk as Buffer);
   } catch (error) {
     throw new CaptureError('InvalidConfiguration', `${name} cannot be read: ${messageOf(error)}`, {
       cause: error,

@@ -16,6 +16,8 @@ const maxSeriesCount = 256;
 interface FollowedLog {
   readonly scan: GcLogScan;
   modifiedEpochMilliseconds: number;
+  /** Bytes came since it was judged. */
+  fresh: boolean;
   /** Limits that are crossed and were told. */
   told: ReadonlySet<string>;
   retryAt: number;
@@ -50,6 +52,7 @@ class FollowedLogs {
     const log = this.#logOf(name);
     if (log === undefined) return;
     log.modifiedEpochMilliseconds = modifiedEpochMilliseconds;
+    log.fresh = true;
     log.scan.push(chunk);
   }
 
@@ -73,7 +76,13 @@ class FollowedLogs {
       return undefined;
     }
     const scan = new GcLogScan(this.#run.options);
-    const log = { scan, modifiedEpochMilliseconds: 0, told: new Set<string>(), retryAt: 0 };
+    const log = {
+      scan,
+      modifiedEpochMilliseconds: 0,
+      fresh: true,
+      told: new Set<string>(),
+      retryAt: 0,
+    };
     this.#logs.set(name, log);
     return log;
   }
@@ -113,6 +122,9 @@ async function followStream(logs: FollowedLogs, run: FollowRun): Promise<void> {
 }
 
 async function judge(name: string, log: FollowedLog, run: FollowRun): Promise<void> {
+  // Events only leave the time that is judged: without new ones nothing is crossed that was not.
+  if (!log.fresh && log.told.size === 0 && log.retryAt === 0) return;
+  log.fresh = false;
   const now = run.now();
   const report = log.scan.report({
     epochMilliseconds: now.getTime(),
@@ -124,6 +136,7 @@ async function judge(name: string, log: FollowedLog, run: FollowRun): Promise<vo
   if (!fresh) {
     if (crossed.size === 0 && log.told.size > 0) run.output.changed(named, now);
     log.told = crossed;
+    log.retryAt = 0;
     return;
   }
   if (now.getTime() < log.retryAt) return;

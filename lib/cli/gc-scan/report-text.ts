@@ -27,7 +27,8 @@ export function textReport({ name, fileCount, report }: NamedReport): string {
     ...warnings(report).map((text) => `  note: ${text}`),
     ...crossed.map(({ message }) => `  LIMIT CROSSED: ${message}`),
   ];
-  return `${lines.join('\n')}\n`;
+  // Names and causes come from outside: no control character of theirs reaches a terminal.
+  return `${lines.map((line) => line.replaceAll(/\p{Cc}/gu, '·')).join('\n')}\n`;
 }
 
 function row(label: string, text: string | undefined): string[] {
