@@ -8,6 +8,8 @@ import {
   appendFileSync,
   truncateSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -120,6 +122,15 @@ describe('heapcatch gc-scan', () => {
 
     expect(code).toBe(1);
     expect(output).toContain('LIMIT CROSSED: a storm');
+  });
+
+  it('reads a named pipe, which gives its bytes once', async () => {
+    const pipe = path.join(folder, 'gc.pipe');
+    execFileSync('mkfifo', [pipe]);
+    const reading = run([pipe]);
+    await writeFile(pipe, storm);
+
+    expect((await reading).output).toContain('3: 3 of events');
   });
 
   it('ends when it is interrupted while standard input is silent', async () => {

@@ -23,6 +23,10 @@ describe('lint', () => {
         'lib/hprof/end-record.ts',
         'export const now = Date.now();\n',
       ),
+      'pure folder of GC logs, clock': await rulesBroken(
+        'lib/gc-log/log-clock.ts',
+        'export const now = Date.now();\n',
+      ),
       'pure folder, today': await rulesBroken(
         'lib/claim/claim-store.ts',
         'export const now = new Date();\n',

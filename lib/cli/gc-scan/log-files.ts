@@ -83,11 +83,13 @@ interface SortableFile extends LogFile {
 
 async function sortable(file: string): Promise<SortableFile> {
   try {
-    const { mtimeMs } = await stat(file);
-    const { epochMilliseconds, uptimeSeconds } = firstTime(await readHead(file));
+    const status = await stat(file);
+    // What a pipe gives it gives once.
+    const head = status.isFile() ? await readHead(file) : Buffer.alloc(0);
+    const { epochMilliseconds, uptimeSeconds } = firstTime(head);
     return {
       file,
-      modifiedEpochMilliseconds: mtimeMs,
+      modifiedEpochMilliseconds: status.mtimeMs,
       startName: startTime.exec(file)?.[0] ?? '',
       firstEpochMilliseconds: epochMilliseconds,
       firstUptimeSeconds: uptimeSeconds,
