@@ -9,6 +9,11 @@ import { finishDeps, lazyWiring, type FunctionContext, type Wiring } from './wir
 
 /** How long a ticket may be fetched: an image pull and the agent's start, and no longer. */
 const ticketStartSeconds = 300;
+/**
+ * From a signal to the start of its agent; what the function has beyond is for a relay (docs/decisions/exec.md). A claim
+ * that has not started by then counts as that of a dead run soon after.
+ */
+export const startMillis = 60_000;
 /** What a signal needs at least; what is left over is delivered again. */
 const minMillisPerSignal = 10_000;
 
@@ -31,11 +36,12 @@ export function createHandler(wire: () => Wiring) {
       ...(clusterName === undefined ? {} : { clusterName }),
     });
     const answers: CaptureAnswer[] = [];
+    const relays: (() => Promise<void>)[] = [];
     const retryable: unknown[] = [];
     for (const item of parsed) {
       try {
         if ('fault' in item) throw item.fault;
-        answers.push(await answerSignal(wiring, item.signal, context));
+        answers.push(await answerSignal(wiring, item.signal, context, relays));
       } catch (error) {
         const { awsRequestId } = context;
         if (error instanceof CaptureError && !error.retryable) {
@@ -47,6 +53,8 @@ export function createHandler(wire: () => Wiring) {
         }
       }
     }
+    // They take minutes. None throws, and none may stop another.
+    await Promise.all(relays.map((fetch) => fetch()));
     if (retryable.length > 0) throw retryable[0];
     return { answers };
   };
@@ -56,6 +64,7 @@ async function answerSignal(
   wiring: Wiring,
   signal: Signal,
   context: FunctionContext,
+  relays: (() => Promise<void>)[],
 ): Promise<CaptureAnswer> {
   if (context.getRemainingTimeInMillis() < minMillisPerSignal) {
     throw new CaptureError(
@@ -66,14 +75,27 @@ async function answerSignal(
   }
   const { agentImage, agentCommand } = wiring.config;
   const execAgentJar = jarOfPackage();
+  const remainingMillis = (): number => context.getRemainingTimeInMillis();
+  const begun = wiring.clock().getTime();
   return startCapture(
     {
       ...finishDeps(wiring, context),
+      remainingMillis: () =>
+        Math.min(remainingMillis(), startMillis - (wiring.clock().getTime() - begun)),
       cluster: await wiring.clusterOf(signal.clusterName),
       settings: {
         ...(agentImage === undefined ? {} : { agentImage }),
         agentCommand,
         ...(execAgentJar === undefined ? {} : { execAgentJar }),
+        relay: {
+          remainingMillis,
+          defer: (fetch) => relays.push(fetch),
+          openDump: async (upload) => {
+            // Few captures need it.
+            const { openRelayedDump } = await import('../lib/agent/relayed-dump.ts');
+            return openRelayedDump(upload);
+          },
+        },
         ticketStartSeconds,
       },
     },

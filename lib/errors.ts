@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'NotEnoughMemory'
   | 'DumpFailed'
   | 'UploadFailed'
+  | 'RelayFailed'
   | 'RedactionFailed'
   | 'LeftoverStays'
   | 'DeadlineExceeded'

@@ -124,7 +124,8 @@ export class DumpUpload implements DumpStreams {
     this.#held = settled;
   }
 
-  openBase(file: FileHandle): DumpStream {
+  /** @param file absent where the bytes come from elsewhere: then nothing is told of what is durable. */
+  openBase(file?: FileHandle): DumpStream {
     const all = { firstPartNumber: 1, partCount: this.#options.partCount };
     return this.#open(file, this.#ranges?.base ?? all, { share: 1 });
   }
@@ -225,7 +226,7 @@ export class DumpUpload implements DumpStreams {
   }
 
   #open(
-    file: FileHandle,
+    file: FileHandle | undefined,
     range: PartRange,
     about: { fileHeader?: 'absent'; startOffset?: number; share: number },
   ): DumpStream {
@@ -248,7 +249,7 @@ export class DumpUpload implements DumpStreams {
       },
       announceFinalPart,
       onDurable: (rawBytes) => {
-        if (this.#filesOpen) onDurable?.(file, startOffset + rawBytes);
+        if (this.#filesOpen && file !== undefined) onDurable?.(file, startOffset + rawBytes);
       },
     });
     const redactor = this.#redaction?.redactorFor(fileHeader);

@@ -19,6 +19,8 @@ export interface ExecProbe {
 export const agentMemoryBytes = 64 * 1024 * 1024;
 /** jcmd is a second JVM beside it. */
 export const jcmdMemoryBytes = 48 * 1024 * 1024;
+/** The JVM that serves what is relayed, likewise. */
+export const relayMemoryBytes = 48 * 1024 * 1024;
 /** cgroup v1 prints a number near 2^63 where there is no limit, v2 the word `max`. */
 const maxLimitBytes = 2 ** 50;
 /** UnixDomainSocketAddress came with it. */
@@ -69,7 +71,10 @@ export interface ExecChoice {
 }
 
 /** With what the agent is started there, or why it cannot be: the first reason that holds. */
-export function chooseExecStart(probe: ExecProbe): ExecChoice | Refusal {
+export function chooseExecStart(
+  probe: ExecProbe,
+  { isRelayed = false }: { isRelayed?: boolean } = {},
+): ExecChoice | Refusal {
   const { missingTools, java, javaMajor, jcmd, writableDirectories } = probe;
   const { memoryLimitBytes, memoryUsedBytes, uid } = probe;
   if (java === undefined) return refused('JavaMissing', 'the container has no java that is found');
@@ -92,7 +97,8 @@ export function chooseExecStart(probe: ExecProbe): ExecChoice | Refusal {
   }
   if (memoryLimitBytes !== undefined && memoryUsedBytes !== undefined) {
     const freeBytes = memoryLimitBytes - memoryUsedBytes;
-    const neededBytes = agentMemoryBytes + (needsJcmd ? jcmdMemoryBytes : 0);
+    const neededBytes =
+      agentMemoryBytes + (needsJcmd ? jcmdMemoryBytes : 0) + (isRelayed ? relayMemoryBytes : 0);
     if (freeBytes < neededBytes) {
       return refused(
         'MemoryHeadroomTooSmall',

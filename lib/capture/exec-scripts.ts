@@ -91,7 +91,7 @@ fi
   while IFS= read -r line; do
     case $line in
       '{"outcome":"accepted"'*) echo "$line"; exit 0 ;;
-      '{'*) echo "$line"; exit 3 ;;
+      '{'*) echo "$line"; rm -rf "$directory"; exit 3 ;;
     esac
     count=$((count + 1))
     [ "$count" -gt 5 ] || echo "$line" >&2
@@ -100,3 +100,16 @@ fi
   exit 4
 }
 `;
+
+/** As much output as it is told, to measure how fast an exec brings it. Argument: bytes. */
+export const measureScript = 'head -c "$1" /dev/zero';
+
+/** Serves what a relayed agent has left. Arguments: java, its options, and what it is to run. */
+export const relayScript = `
+unset JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS CLASSPATH
+cd /
+exec "$@"
+`;
+
+/** Tells a relayed agent that it may remove everything and end. Argument: its directory. */
+export const releaseScript = ': >"$1/done"';

@@ -103,11 +103,17 @@ export interface ClusterApi {
   /**
    * Runs a command. Throws only while it is not known to have begun: AgentStartFailed when there is no such pod,
    * container or command. A connection lost later is a result without an exit code.
+   * With `onStdout` the output goes there and not into the result, piece by piece, as fast as the promises resolve; when
+   * one rejects, the connection is closed and its error thrown.
    */
   exec(
     target: { namespace: string; podName: string; containerName: string },
     command: readonly string[],
-    options: { stdin?: string | Uint8Array; deadlineSeconds: number },
+    options: {
+      stdin?: string | Uint8Array;
+      deadlineSeconds: number;
+      onStdout?: (piece: Uint8Array) => Promise<void>;
+    },
   ): Promise<ExecResult>;
   /** Adds all of them at once, unless one of the names exists (`exists`); `gone` when the pod's uid differs or it is
    *  gone. @throws CaptureError AgentStartFailed when the pod is there and does not take them. */

@@ -56,8 +56,8 @@ export async function dropUpload(
 }
 
 /**
- * Longer than a capture function lives (60 s) and clocks differ: a claim of this age without a start belongs to
- * a run that is dead.
+ * Longer than a capture function takes to start an agent, or to give up (60 s), and clocks differ: a claim of this age
+ * without a start belongs to a run that is dead. One that is only slow finds its claim lost before it starts anything.
  */
 export const deadClaimSeconds = 90;
 

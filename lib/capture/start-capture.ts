@@ -16,7 +16,9 @@ import type { ClusterApi } from './ports.ts';
 import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
 import type { Refusal, StartResult } from './agent-reply.ts';
-import { startAgent, type AgentStart } from './start-agent.ts';
+import type { AgentStart } from './start-agent.ts';
+import { relayCapture } from './relay-capture.ts';
+import { startOrRelay, type RelayJob, type RelaySettings } from './start-relay.ts';
 import { startOf } from './start-record.ts';
 import { failedAnswer, skipAnswer, weighSignal, type Intent } from './weigh-signal.ts';
 
@@ -32,6 +34,8 @@ export interface CaptureSettings {
   agentCommand: readonly string[];
   /** What is sent into the application's container; without it rung exec is refused. */
   execAgentJar?: Uint8Array;
+  /** With it a capture whose container does not reach the bucket can be fetched through exec, if the policy allows it. */
+  relay?: RelaySettings;
   /** How long a ticket may be fetched and a capture begun. */
   ticketStartSeconds: number;
 }
@@ -65,6 +69,9 @@ export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<C
   });
   if (pod !== undefined && !isQuiet(answer, signal.reason))
     await tellPod(deps, signal, pod, answer);
+  const { relayJob } = answered;
+  const { relay } = deps.settings;
+  if (relayJob && relay) relay.defer(() => relayCapture({ ...deps, ...relay }, relayJob));
   return answer;
 }
 
@@ -73,6 +80,8 @@ interface Answered {
   pod: PodFacts | undefined;
   /** The capture that stands in the way. */
   holderId?: string | undefined;
+  /** What is still to be fetched. */
+  relayJob?: RelayJob | undefined;
 }
 
 /** Adds how far the capture is that stands in the way: whoever asks wants to know how long to wait. */
@@ -104,7 +113,7 @@ async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Pr
     const holderId = twinId ?? (claim.reason === 'LockHeld' ? claim.holderIdentity : undefined);
     return (await again(deps, signal, isRepeat, twinId)) ?? { answer, pod, holderId };
   }
-  return { answer: await startClaimed(deps, intent, claim.record), pod };
+  return { ...(await startClaimed(deps, intent, claim.record)), pod };
 }
 
 /** Answers anew, once, when the twin that stood in the way was a dead run's claim. */
@@ -152,7 +161,7 @@ async function startClaimed(
   deps: CaptureDeps,
   intent: Intent,
   record: CaptureRecord,
-): Promise<CaptureAnswer> {
+): Promise<Pick<Answered, 'answer' | 'relayJob'>> {
   let uploadId: string | undefined;
   try {
     uploadId = await openUpload(deps.objects, record, intent.plan);
@@ -162,17 +171,19 @@ async function startClaimed(
     if (!(await deps.claims.markStarted(record.captureId, record.fencingToken, started))) {
       if (uploadId !== undefined) await dropUpload(deps, record, uploadId);
       const message = `the claim of ${record.captureId} was lost before the agent was started`;
-      return { ...skipAnswer('ClaimLost', message), captureId: record.captureId };
+      return { answer: { ...skipAnswer('ClaimLost', message), captureId: record.captureId } };
     }
     const result = await startOnBestRung(deps, intent, record, uploadId);
     if (result.outcome !== 'refused') {
       const reason = result.outcome === 'started' ? 'Started' : 'StartUnconfirmed';
       const { objectPrefix } = record;
-      return { ...dumpAnswer(intent, reason), rung: result.rung, objectPrefix };
+      const { rung: used, relayJob } = result;
+      return { answer: { ...dumpAnswer(intent, reason), rung: used, objectPrefix }, relayJob };
     }
     await releaseClaim(deps, record, uploadId, `${result.code}: ${result.message}`);
     if (result.retryable) throw asError(result);
-    return { ...failedAnswer(result.code, result.message), captureId: record.captureId };
+    const { captureId } = record;
+    return { answer: { ...failedAnswer(result.code, result.message), captureId } };
   } catch (error) {
     // A second time for a refusal that was given back above; the claim is finished then and nothing happens.
     await releaseClaim(deps, record, uploadId, messageOf(error));
@@ -180,7 +191,10 @@ async function startClaimed(
   }
 }
 
-type StartedResult = Exclude<StartResult, Refusal> & { rung: Rung };
+type StartedResult = Exclude<StartResult, Refusal> & {
+  rung: Rung;
+  relayJob?: RelayJob | undefined;
+};
 
 function asError({ code, message }: Refusal): CaptureError {
   const known = code === 'ClusterUnavailable' ? code : 'AgentStartFailed';
@@ -233,8 +247,8 @@ async function startOnBestRung(
       ticketUrl,
       deadlineSeconds: startSecondsLeft(deps),
     };
-    const result = await startAgent(deps.cluster, rung, start);
-    if (result.outcome !== 'refused') return { ...result, rung };
+    const { result, relayJob } = await startOrRelay(deps, rung, start, { ticket, uploadId });
+    if (result.outcome !== 'refused') return { ...result, rung, relayJob };
     const { code, message: explanation } = result;
     deps.logger.warn('rung refused', { captureId: record.captureId, rung, code, explanation });
     refusals.push(result);

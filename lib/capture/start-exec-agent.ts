@@ -15,6 +15,12 @@ export interface ExecAgentStart {
   deadlineSeconds: number;
 }
 
+/** What is looked for in the container, and how long that may take. */
+export type ExecLook = Pick<ExecAgentStart, 'record' | 'directories' | 'deadlineSeconds'> & {
+  /** Its ticket comes by the exec, and what it captures goes out by it. */
+  isRelayed?: boolean;
+};
+
 /**
  * The heap is small since a part is read from the dump's file and never held. Not -XX:TieredStopAtLevel=1: C1 has no
  * intrinsics for MD5 and SHA-256, and took 2.5 times the CPU for 3 MiB less (docs/decisions/exec.md). No performance
@@ -23,7 +29,7 @@ export interface ExecAgentStart {
 const javaOptions = [
   ...['-XX:+IgnoreUnrecognizedVMOptions', '-Xms4m', '-Xmx24m', '-Xss256k', '-XX:+UseSerialGC'],
   ...['-XX:ReservedCodeCacheSize=16m', '-XX:-UsePerfData', '-XX:+DisableAttachMechanism'],
-  ...['-XX:+ExitOnOutOfMemoryError', '-Dheapcatch.removeJar=true'],
+  '-XX:+ExitOnOutOfMemoryError',
 ];
 /** Where the jar may lie beside the places of the dump: some 50 KiB do no harm to a memory volume. */
 const otherDirectories = ['/tmp', '/var/tmp', '/dev/shm'];
@@ -47,17 +53,54 @@ export async function startExecAgent(
   // The shell's echo would read a backslash as something else.
   if (!/^[!-[\]-~]+$/.test(start.ticketUrl))
     return refused('InvalidTicket', 'the URL of the ticket');
-  const { namespace, podName, containerName } = record;
-  const target = { namespace, podName, containerName };
-  const choice = await probe(cluster, target, start);
+  const choice = await lookIntoContainer(cluster, start);
   if (choice.outcome !== 'chosen') return choice;
-  const deadlineSeconds = start.deadlineSeconds * (1 - probeShare);
-  const input = Buffer.from(`${JSON.stringify({ ticketUrl: start.ticketUrl })}\n`);
+  return deliverAgent(cluster, start, choice, {
+    jar: execAgentJar,
+    place: placeOf(record, choice),
+    input: { ticketUrl: start.ticketUrl },
+    properties: ['-Dheapcatch.removeJar=true'],
+  });
+}
+
+/** The directory of one delivery, which `mkdir` makes. */
+export function placeOf(
+  { captureId, fencingToken }: CaptureRecord,
+  { directory }: ExecChoice,
+): string {
+  return `${directory.replace(/\/+$/, '')}/.heapcatch-${captureId}-${fencingToken}`;
+}
+
+export function targetOf({ namespace, podName, containerName }: CaptureRecord): ExecTarget {
+  return { namespace, podName, containerName };
+}
+type ExecTarget = Parameters<ClusterApi['exec']>[0];
+
+export interface Delivery {
+  jar: Uint8Array;
+  place: string;
+  /** Its first line of input: printable ASCII without a backslash, which the shell's echo would read. */
+  input: Readonly<Record<string, string>>;
+  properties: readonly string[];
+}
+
+/** Sends the jar and runs it apart from the exec. */
+export async function deliverAgent(
+  cluster: ClusterApi,
+  look: ExecLook,
+  choice: ExecChoice,
+  delivery: Delivery,
+): Promise<StartResult> {
+  const input = Buffer.from(`${JSON.stringify(delivery.input)}\n`);
   try {
-    const reply = await cluster.exec(target, deliveryCommand(start, choice, execAgentJar), {
-      stdin: Buffer.concat([input, execAgentJar]),
-      deadlineSeconds,
-    });
+    const reply = await cluster.exec(
+      targetOf(look.record),
+      deliveryCommand(look, choice, delivery),
+      {
+        stdin: Buffer.concat([input, delivery.jar]),
+        deadlineSeconds: look.deadlineSeconds * (1 - probeShare),
+      },
+    );
     return judgeReply(reply);
   } catch (error) {
     // The port throws only while the command has not begun. A second try could not tell the first one's traces.
@@ -65,20 +108,20 @@ export async function startExecAgent(
   }
 }
 
-async function probe(
+/** What the container has, and with what the agent is started there. */
+export async function lookIntoContainer(
   cluster: ClusterApi,
-  target: Parameters<ClusterApi['exec']>[0],
-  { directories, deadlineSeconds }: ExecAgentStart,
+  { record, directories, deadlineSeconds, isRelayed = false }: ExecLook,
 ): Promise<ExecChoice | Refusal> {
   const candidates = [...new Set([...directories, ...otherDirectories])];
   try {
     const result = await cluster.exec(
-      target,
+      targetOf(record),
       ['sh', '-c', probeScript, 'heapcatch-probe', ...candidates],
       { deadlineSeconds: deadlineSeconds * probeShare },
     );
     const found = parseProbe(result.stdout);
-    if (found !== undefined) return chooseExecStart(found);
+    if (found !== undefined) return chooseExecStart(found, { isRelayed });
     const { exitCode = 'unknown', stderr } = result;
     return noProbe(`exit code ${exitCode}: ${stderr.trim().slice(-300)}`);
   } catch (error) {
@@ -100,16 +143,16 @@ function noProbe(words: string): Refusal {
 }
 
 function deliveryCommand(
-  { record, deadlineSeconds }: ExecAgentStart,
-  { java, jcmd, directory }: ExecChoice,
-  jar: Uint8Array,
+  { deadlineSeconds }: ExecLook,
+  { java, jcmd }: ExecChoice,
+  { jar, place, properties }: Delivery,
 ): readonly string[] {
-  const place = `${directory.replace(/\/+$/, '')}/.heapcatch-${record.captureId}-${record.fencingToken}`;
   const sha256 = createHash('sha256').update(jar).digest('hex');
   const fetchSeconds = Math.max(1, Math.floor(deadlineSeconds * (1 - probeShare) - 4));
   return [
     ...['sh', '-c', deliveryScript, 'heapcatch-exec', place, `${jar.byteLength}`, sha256, java],
     ...javaOptions,
+    ...properties,
     ...(jcmd === undefined ? [] : [`-Dheapcatch.jcmd=${jcmd}`]),
     `-Dheapcatch.fetchSeconds=${fetchSeconds}`,
   ];

@@ -1,5 +1,5 @@
 import { WebSocket, type RawData } from 'ws';
-import type { ExecResult } from '../capture/ports.ts';
+import type { ClusterApi, ExecResult } from '../capture/ports.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import {
   describe,
@@ -38,9 +38,9 @@ export async function execInContainer(
   connection: ClusterConnection,
   target: { namespace: string; podName: string; containerName: string },
   command: readonly string[],
-  options: { stdin?: string | Uint8Array; deadlineSeconds: number },
+  options: Parameters<ClusterApi['exec']>[2],
 ): Promise<ExecResult & { droppedBytes: number }> {
-  const { stdin, deadlineSeconds } = options;
+  const { stdin, deadlineSeconds, onStdout } = options;
   const call: ApiCall = {
     verb: 'create',
     resource: 'pods/exec',
@@ -57,7 +57,7 @@ export async function execInContainer(
   };
   const socket = await createSocket(connection, call);
   // Before the opening: the first frames can arrive in one packet with the server's answer.
-  const conversation = new Conversation(socket);
+  const conversation = new Conversation(socket, onStdout);
   try {
     await opened(socket, call, connection.timeouts.requestMilliseconds);
     return await conversation.finish(call, stdin, deadlineSeconds);
@@ -101,14 +101,16 @@ function opened(socket: WebSocket, call: ApiCall, milliseconds: number): Promise
 /** What came over one socket until its end. */
 class Conversation {
   readonly #socket: WebSocket;
+  readonly #taker: OutputTaker | undefined;
   readonly #stdout = new BoundedOutput();
   readonly #stderr = new BoundedOutput();
   readonly #closed: Promise<void>;
   #status: { body: unknown } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, onStdout?: (piece: Uint8Array) => Promise<void>) {
     this.#socket = socket;
+    this.#taker = onStdout && new OutputTaker(socket, onStdout);
     socket.on('message', (data: RawData) => this.#receive(data as Buffer));
     this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
   }
@@ -122,18 +124,20 @@ class Conversation {
     if (stdin !== undefined) this.#send(stdin);
     await this.#closed;
     clearTimeout(this.#timer);
+    await this.#taker?.taken();
     const [stdout, stderr] = [this.#stdout, this.#stderr];
     const droppedBytes = stdout.droppedBytes + stderr.droppedBytes;
     const output = { stdout: stdout.text(), stderr: stderr.text(), droppedBytes };
     const ending = exitCodeOf(this.#status?.body);
     if (ending !== 'notStarted') return { exitCode: ending, ...output };
     // A command that has said something has begun, whatever the status calls its end.
-    if (output.stdout !== '' || output.stderr !== '') return { exitCode: undefined, ...output };
+    const spoke = output.stdout !== '' || output.stderr !== '' || this.#taker?.tookAny === true;
+    if (spoke) return { exitCode: undefined, ...output };
     throw notStarted(call, statusOf(this.#status?.body));
   }
 
   #receive(frame: Buffer): void {
-    if (frame[0] === channels.stdout) this.#stdout.add(frame);
+    if (frame[0] === channels.stdout) (this.#taker ?? this.#stdout).add(frame);
     else if (frame[0] === channels.stderr) this.#stderr.add(frame);
     else if (frame[0] === channels.status && frame.length > 1) {
       this.#status ??= { body: parseStatus(frame.toString('utf8', 1)) };
@@ -184,6 +188,47 @@ function parseStatus(text: string): unknown {
     return JSON.parse(text) as unknown;
   } catch {
     return undefined;
+  }
+}
+
+/** Hands output on, piece by piece, and lets the server wait while a piece is taken. */
+class OutputTaker {
+  tookAny = false;
+  readonly #socket: WebSocket;
+  readonly #take: (piece: Uint8Array) => Promise<void>;
+  #waiting = 0;
+  #tail: Promise<void> = Promise.resolve();
+  #failure: { error: unknown } | undefined;
+
+  constructor(socket: WebSocket, take: (piece: Uint8Array) => Promise<void>) {
+    this.#socket = socket;
+    this.#take = take;
+  }
+
+  /** Adds a frame without its channel byte. */
+  add(frame: Buffer): void {
+    if (frame.length === 1) return;
+    this.tookAny = true;
+    this.#waiting += 1;
+    this.#socket.pause();
+    this.#tail = this.#tail.then(() => this.#next(frame.subarray(1)));
+  }
+
+  async #next(piece: Uint8Array): Promise<void> {
+    try {
+      if (this.#failure === undefined) await this.#take(piece);
+    } catch (error) {
+      this.#failure = { error };
+      this.#socket.terminate();
+    }
+    this.#waiting -= 1;
+    if (this.#waiting === 0) this.#socket.resume();
+  }
+
+  /** Resolves when all that came is taken. @throws what the taker threw. */
+  async taken(): Promise<void> {
+    await this.#tail;
+    if (this.#failure) throw this.#failure.error;
   }
 }
 

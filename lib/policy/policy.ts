@@ -67,6 +67,11 @@ export const policySchema = z.strictObject({
     .strictObject({
       /** Spares the application of JDK ≥ 22 the stall of the merge; the dump then has no name while it is written. */
       skipMerge: z.boolean().default(false),
+      /**
+       * Most that the function may fetch through exec where rung exec cannot reach the bucket; with 0 it fetches nothing,
+       * evidence neither.
+       */
+      relayMaxMebibytes: z.number().int().min(0).max(4_096).default(0),
     })
     .prefault({}),
 });

@@ -96,6 +96,7 @@ const settings: Readonly<Record<string, Setting>> = {
     strictest: () => redactModes.at(-1),
   },
   'skip-merge': yesOrNo(['heapDump', 'skipMerge']),
+  'relay-max-mebibytes': number(['heapDump', 'relayMaxMebibytes'], 0, 4_096),
 };
 
 /**

@@ -14,6 +14,9 @@ export function withPodRestrictions(
   const { policy: pod } = readPolicy(annotations);
   // Of all rungs the default leaves one out, so that only a pod's own list is a restriction.
   const restrictsRungs = `${annotationPrefix}rungs` in annotations;
+  // As with rungs: it is off unless asked for, so that a pod without a word of it forbids nothing.
+  const restrictsRelay = `${annotationPrefix}relay-max-mebibytes` in annotations;
+  const asked = policy.heapDump.relayMaxMebibytes;
   return {
     ...policy,
     enabled: policy.enabled && pod.enabled,
@@ -21,6 +24,10 @@ export function withPodRestrictions(
     evidence: common(policy.evidence, pod.evidence),
     rungs: restrictsRungs ? common(policy.rungs, pod.rungs) : policy.rungs,
     redact: stricter(redactModes, policy.redact, pod.redact),
+    heapDump: {
+      ...policy.heapDump,
+      relayMaxMebibytes: restrictsRelay ? Math.min(asked, pod.heapDump.relayMaxMebibytes) : asked,
+    },
   };
 }
 

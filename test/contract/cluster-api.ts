@@ -153,6 +153,22 @@ function withToken(token: string): string {
 }
 
 function execContract(): void {
+  it('hands on output of any length, whole and in order, where it is asked to', async () => {
+    const pieces: Buffer[] = [];
+    const script = 'head -c 3000000 /dev/zero; echo; seq 1 50000';
+    const result = await api.exec(target('steady'), ['sh', '-c', script], {
+      deadlineSeconds: 30,
+      onStdout: (piece) => {
+        pieces.push(Buffer.from(piece));
+        return Promise.resolve();
+      },
+    });
+
+    const lines = Buffer.concat(pieces).toString().split('\n');
+    expect(result).toMatchObject({ exitCode: 0, stdout: '' });
+    expect([lines[0]!.length, lines.length, lines.at(-2)]).toEqual([3_000_000, 50_002, '50000']);
+  });
+
   const shell = (script: string, options: { stdin?: string; deadlineSeconds?: number } = {}) =>
     api.exec(target('steady'), ['sh', '-c', script], { deadlineSeconds: 30, ...options });
 

@@ -303,6 +303,34 @@ describe('with nothing on the nodes, where the policy allows exec alone', () => 
     },
     240_000,
   );
+
+  it('fetches a capture through exec, where the pod does not reach the bucket and the policy allows it', async () => {
+    const name = 'island';
+    await deploy({
+      name,
+      image: javaImage(17),
+      annotations: { 'heapcatch.dev/rungs': 'exec', 'heapcatch.dev/relay-max-mebibytes': '512' },
+      env: { MARKER: `marker of ${name}`, FILL_MIB: '60' },
+    });
+    const [pod] = await environment.readyPods(name, 1);
+    const cutOff = environment.gate.holdAfter(0);
+
+    await environment.invoke('capture', {
+      namespace: environment.namespace,
+      pod: pod!.metadata.name,
+    });
+    const entry = await environment.entryOf(name, 60);
+
+    await cutOff;
+    expect(entry).toMatchObject({ state: 'complete', how: { rung: 'exec', finisher: 'seal' } });
+    await expectEvidence(entry);
+    await expectWholeDump(entry, `marker of ${name}`);
+    const files = await environment.kubectl.run([
+      ...['exec', pod!.metadata.name, '-n', environment.namespace, '-c', 'app', '--'],
+      ...['sh', '-c', 'ls -A /tmp'],
+    ]);
+    expect(files).not.toMatch(/heapcatch/);
+  }, 240_000);
 });
 
 describe('with an agent on the node', () => {

@@ -15,9 +15,14 @@ type Serve = (socket: WebSocket, frames: Buffer[]) => void;
 
 async function exec(
   serve: Serve | number,
-  options: { stdin?: string; deadlineSeconds?: number; protocol?: string } = {},
+  options: {
+    stdin?: string;
+    deadlineSeconds?: number;
+    protocol?: string;
+    onStdout?: (piece: Uint8Array) => Promise<void>;
+  } = {},
 ) {
-  const { protocol = 'v5.channel.k8s.io', stdin, deadlineSeconds = 10 } = options;
+  const { protocol = 'v5.channel.k8s.io', stdin, deadlineSeconds = 10, onStdout } = options;
   fake = await startFakeApi((_request, response) => response.end());
   const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => protocol });
   fake.server.on('upgrade', (request, socket, head) => {
@@ -37,7 +42,7 @@ async function exec(
     new ClusterConnection(fake.kubeconfig, timeouts),
     target,
     ['agent', 'start', 'a&b'],
-    { deadlineSeconds, ...(stdin !== undefined && { stdin }) },
+    { deadlineSeconds, ...(stdin !== undefined && { stdin }), ...(onStdout && { onStdout }) },
   );
   return result;
 }
@@ -132,6 +137,51 @@ describe('exec', () => {
 
     expect(result.stderr).toHaveLength(64 * 1024);
     expect(result.droppedBytes).toBe(62 * 32 * 1024);
+  });
+
+  it('hands output on instead, one piece after the other, and lets the server wait meanwhile', async () => {
+    const frame = Buffer.concat([Buffer.of(channels.stdout), Buffer.alloc(32 * 1024)]);
+    const frameCount = 2_000;
+    let [takenBytes, taking, together, mostWaiting] = [0, 0, 0, 0];
+    let server: WebSocket | undefined;
+    const result = await exec(
+      (socket) => {
+        server = socket;
+        for (let sent = 0; sent < frameCount; sent++) socket.send(frame);
+        send(socket, channels.status, success);
+        socket.close();
+      },
+      {
+        onStdout: async (piece) => {
+          taking += 1;
+          together = Math.max(together, taking);
+          // Enough turns for all that is not held back to come.
+          for (let turn = 0; turn < 5; turn++) await new Promise((next) => setImmediate(next));
+          if (takenBytes === 0) mostWaiting = server!.bufferedAmount;
+          takenBytes += piece.length;
+          taking -= 1;
+        },
+      },
+    );
+
+    expect(result).toEqual({ exitCode: 0, stdout: '', stderr: '', droppedBytes: 0 });
+    expect([takenBytes, together]).toEqual([frameCount * 32 * 1024, 1]);
+    expect(mostWaiting).toBeGreaterThan(16 * 1024 * 1024);
+  });
+
+  it('closes the connection and throws when the taker of output does', async () => {
+    const closed: unknown[] = [];
+    const failure = exec(
+      (socket) => {
+        socket.on('close', () => closed.push(true));
+        send(socket, channels.stdout, 'x');
+        send(socket, channels.stdout, 'y');
+      },
+      { deadlineSeconds: 600, onStdout: () => Promise.reject(new Error('no more')) },
+    );
+
+    await expect(failure).rejects.toThrow('no more');
+    while (closed.length === 0) await new Promise((next) => setImmediate(next));
   });
 
   it('encodes the command', async () => {

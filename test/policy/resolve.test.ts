@@ -33,6 +33,7 @@ describe('resolvePolicy', () => {
       rungs: 'exec',
       redact: 'allPrimitives',
       'skip-merge': 'true',
+      'relay-max-mebibytes': '512',
     });
 
     expect(resolvePolicy(annotations)).toEqual({
@@ -50,7 +51,7 @@ describe('resolvePolicy', () => {
       evidence: ['threads', 'heapDump'],
       rungs: ['exec'],
       redact: 'allPrimitives',
-      heapDump: { skipMerge: true },
+      heapDump: { skipMerge: true, relayMaxMebibytes: 512 },
     });
   });
 

@@ -26,6 +26,20 @@ describe('withPodRestrictions', () => {
   });
 
   it.each([
+    [100, undefined, 100],
+    [100, '50', 50],
+    [50, '100', 50],
+    [0, '100', 0],
+    [100, 'much', 0],
+  ])('of a relay of %i MiB in a policy and %j on the pod allows %i', (allowed, asked, wanted) => {
+    const heapDump = { ...defaultPolicy.heapDump, relayMaxMebibytes: allowed };
+
+    const { heapDump: result } = restricted({ heapDump }, 'relay-max-mebibytes', asked);
+
+    expect(result).toEqual({ skipMerge: false, relayMaxMebibytes: wanted });
+  });
+
+  it.each([
     [artifacts, undefined, artifacts],
     [artifacts, 'threads,heapInfo', ['heapInfo', 'threads']],
     [['threads', 'heapDump'], 'heapInfo,threads', ['threads']],

@@ -20,6 +20,8 @@ final class Capture {
   private static final int firstParallelDumpMajor = 22;
 
   private final Ticket ticket;
+  /** Null unless the capture is relayed. */
+  private final Spool spool;
   private final Path procRoot;
   private final String jcmd;
   private final String agentVersion;
@@ -31,11 +33,13 @@ final class Capture {
   private final List<Object> faults = new ArrayList<>();
   private final Map<String, Object> facts = new LinkedHashMap<>();
   private HeapDump heapDump;
+  private DumpPlace place;
   private int jdkMajor;
   private long heapUsedBytes = -1;
 
-  Capture(Ticket ticket, Path procRoot, String jcmd, String agentVersion) {
+  Capture(Ticket ticket, Spool spool, Path procRoot, String jcmd, String agentVersion) {
     this.ticket = ticket;
+    this.spool = spool;
     this.procRoot = procRoot;
     this.jcmd = jcmd;
     this.agentVersion = agentVersion;
@@ -54,6 +58,10 @@ final class Capture {
       noteFault(fault);
     }
     progress.settle();
+    if (spool != null) {
+      leaveForRelay();
+      return;
+    }
     // The manifest would end the capture: without it sweep keeps the parts that lie there.
     if (heapDump != null && heapDump.result == null && heapDump.storedPartCount() > 0) return;
     if (heapDump != null && heapDump.fault != null && "NoSuchUpload".equals(heapDump.fault.s3Code)) return;
@@ -64,6 +72,20 @@ final class Capture {
       Http.put(ticket.manifestUrl, Http.bytes(manifest), md5, ticket.captureDeadline);
     } catch (Fault notWritten) {
       // Nobody is left to tell: sweep finds a capture without a manifest.
+    }
+  }
+
+  /** What it says is what a manifest would, but for what only who stores it can know. */
+  private void leaveForRelay() throws InterruptedException {
+    note("endTime");
+    try {
+      spool.end(manifest());
+      spool.awaitDone(ticket.captureDeadline);
+    } catch (Fault notWritten) {
+      // Whoever waits for it is told by the end of its time.
+    } finally {
+      if (place != null) place.remove();
+      spool.remove();
     }
   }
 
@@ -129,6 +151,10 @@ final class Capture {
               ? ProcessText.of(procRoot, jvm.pid).getBytes(StandardCharsets.ISO_8859_1)
               : ask(jvm, order.artifact);
       if (body == null) return;
+      if (spool != null) {
+        spool.evidence(order.artifact, body);
+        return;
+      }
       byte[] md5 = Http.digest("MD5").digest(body);
       long now = System.currentTimeMillis();
       long deadline = now + Math.min(maxEvidencePutMillis, (partsDeadline - now) / 8);
@@ -179,17 +205,24 @@ final class Capture {
     Ticket.HeapDump order = ticket.heapDump;
     long needed = order.expectedBytes;
     if (heapUsedBytes > 0) needed = Math.min(needed, (long) (heapUsedBytes * 1.4) + (64L << 20));
+    if (spool != null && needed > ticket.relayMaxDumpBytes) {
+      throw new Fault(
+          "DumpTooLarge",
+          "the dump may have " + needed + " bytes; " + ticket.relayMaxDumpBytes
+              + " can be relayed in the time there is and by the policy: it was not begun");
+    }
     // JDK 22 and later copies its segments into the dump before it removes them.
     if (jdkMajor >= firstParallelDumpMajor || jdkMajor == 0) needed *= 2;
     String fileName = "heapcatch-" + ticket.captureId + "-" + ticket.fencingToken + ".hprof";
     progress.step("heapDump", facts);
-    DumpPlace place = DumpPlace.find(order, fileName, needed);
+    place = DumpPlace.find(order, fileName, needed);
+    if (spool != null) spool.dump(place.file);
     // A process that is told to end still takes its file away.
     Thread removal = new Thread(place::remove);
     Runtime.getRuntime().addShutdownHook(removal);
     heapDump = new HeapDump(order, place, jvm, progress, times, stopTime, partsDeadline);
     heapDump.save();
-    place.remove();
+    if (spool == null) place.remove();
     if (heapDump.fault != null) noteFault(heapDump.fault);
   }
 
@@ -202,7 +235,7 @@ final class Capture {
     fields.put("agentVersion", agentVersion);
     fields.put("times", times);
     if (!facts.isEmpty()) fields.put("jvm", facts);
-    fields.put("evidence", evidence);
+    if (spool == null) fields.put("evidence", evidence);
     if (heapDump != null && heapDump.result != null) fields.put("dump", heapDump.result);
     fields.put("faults", faults);
     return fields;

@@ -27,6 +27,7 @@ final class HeapDump {
   private final long stopTime;
   private final long partsDeadline;
   private final RecordChain chain = new RecordChain();
+  /** Null when what the JVM wrote is relayed: then it only has to lie there. */
   private Parts parts;
   private long partStart;
   /** The record that the last part ended in, if it ended in one. */
@@ -65,13 +66,13 @@ final class HeapDump {
     try {
       try (FileChannel file = openFile()) {
         if (file == null) return;
-        parts = new Parts(order, file, progress, partsDeadline);
+        if (!order.partUrls.isEmpty()) parts = new Parts(order, file, progress, partsDeadline);
         try {
           fault = follow(file);
           note("lastByteTime");
-          finish();
+          if (parts != null) finish();
         } finally {
-          parts.settle();
+          if (parts != null) parts.settle();
         }
       }
     } catch (Fault | IOException failed) {
@@ -126,7 +127,7 @@ final class HeapDump {
     long segmentBytes = 0;
     for (; ; ) {
       boolean last = jvmEnded || (words != null && !replyFailed);
-      parts.throwFailure();
+      if (parts != null) parts.throwFailure();
       long now = System.currentTimeMillis();
       if (now > stopTime) {
         return new Fault("DeadlineExceeded", "stopped before the capture's deadline: the dump was not at its end");
@@ -141,6 +142,7 @@ final class HeapDump {
         } catch (Fault broken) {
           return broken;
         }
+        if (parts == null) continue;
         if (!cutParts()) {
           return new Fault(
               "UploadFailed",

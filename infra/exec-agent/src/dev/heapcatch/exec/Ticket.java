@@ -28,6 +28,11 @@ final class Ticket {
   final String manifestUrl;
   /** Null when no heap dump is wanted. */
   final HeapDump heapDump;
+  /**
+   * More than a dump may have that goes out by the relay; -1 when there is none. A ticket that is relayed has no URL:
+   * whoever asks for what is captured stores it.
+   */
+  final long relayMaxDumpBytes;
 
   static final class Evidence {
     final String artifact;
@@ -56,7 +61,7 @@ final class Ticket {
             document,
             "ticket",
             "schemaVersion captureId fencingToken rung target issuedTime startDeadlineTime"
-                + " captureDeadlineTime evidence heapDump progressUrl manifestUrl");
+                + " captureDeadlineTime evidence heapDump progressUrl manifestUrl relay");
     if (number(fields, "schemaVersion", 1, 1) != 1) throw refused("schemaVersion", "1");
     captureId = text(fields, "captureId", "[a-z0-9]{16,40}");
     fencingToken = number(fields, "fencingToken", 1, Long.MAX_VALUE);
@@ -70,17 +75,23 @@ final class Ticket {
     startDeadline = time(fields, "startDeadlineTime");
     captureDeadlineTime = text(fields, "captureDeadlineTime", ".{1,40}");
     captureDeadline = time(fields, "captureDeadlineTime");
-    progressUrl = url(fields.get("progressUrl"), "progressUrl");
-    manifestUrl = url(fields.get("manifestUrl"), "manifestUrl");
+    boolean isRelayed = fields.containsKey("relay");
+    relayMaxDumpBytes =
+        isRelayed
+            ? number(fields(fields.get("relay"), "relay", "maxDumpBytes"), "maxDumpBytes", 0, Long.MAX_VALUE / 4)
+            : -1;
+    progressUrl = isRelayed ? null : url(fields.get("progressUrl"), "progressUrl");
+    manifestUrl = isRelayed ? null : url(fields.get("manifestUrl"), "manifestUrl");
     for (Object item : list(fields, "evidence", 8)) {
       Map<?, ?> order = fields(item, "evidence", "artifact putUrl");
       String artifact = text(order, "artifact", "[a-zA-Z]{1,40}");
-      evidence.add(new Evidence(artifact, url(order.get("putUrl"), "evidence.putUrl")));
+      String putUrl = isRelayed ? null : url(order.get("putUrl"), "evidence.putUrl");
+      evidence.add(new Evidence(artifact, putUrl));
     }
-    heapDump = fields.containsKey("heapDump") ? heapDump(fields.get("heapDump")) : null;
+    heapDump = fields.containsKey("heapDump") ? heapDump(fields.get("heapDump"), isRelayed) : null;
   }
 
-  private static HeapDump heapDump(Object value) throws Fault {
+  private static HeapDump heapDump(Object value, boolean isRelayed) throws Fault {
     Map<?, ?> fields =
         fields(value, "heapDump", "codec blockBytes partBytes partUrls directories sizeLimits expectedBytes");
     HeapDump order = new HeapDump();
@@ -88,8 +99,10 @@ final class Ticket {
     order.blockBytes = (int) number(fields, "blockBytes", 65_536, 16 << 20);
     order.partBytes = number(fields, "partBytes", Parts.minPartBytes, 64 << 20);
     order.expectedBytes = number(fields, "expectedBytes", 0, Long.MAX_VALUE / 4);
-    for (Object url : list(fields, "partUrls", 10_000)) order.partUrls.add(url(url, "partUrls"));
-    if (order.partUrls.isEmpty()) throw refused("heapDump.partUrls", "at least one URL");
+    if (!isRelayed) {
+      for (Object url : list(fields, "partUrls", 10_000)) order.partUrls.add(url(url, "partUrls"));
+      if (order.partUrls.isEmpty()) throw refused("heapDump.partUrls", "at least one URL");
+    }
     for (Object path : list(fields, "directories", 16)) {
       String accepted = "/(?!(?:.*/)?\\.\\.(?:/|$))[^\\u0000\\n\\r]{0,1023}";
       if (!(path instanceof String) || !((String) path).matches(accepted)) {
