@@ -10,7 +10,7 @@ import type { Clock, ClusterApi, ObjectStore } from './ports.ts';
 import { RelayFrames, type RelayFrame } from './relay-frames.ts';
 import { RelayRecords, type RelayAccount, type RelayRecord } from './relay-records.ts';
 import { targetOf } from './start-exec-agent.ts';
-import type { RelayJob } from './start-relay.ts';
+import type { RelayJob, RelaySettings } from './start-relay.ts';
 import type { Ticket } from './ticket.ts';
 
 type DumpResult = NonNullable<Manifest['dump']>;
@@ -31,14 +31,11 @@ export type OpenRelayedDump = (upload: {
   order: NonNullable<Ticket['heapDump']>;
 }) => Promise<RelayedDump>;
 
-export interface RelayDeps {
+export interface RelayDeps extends Pick<RelaySettings, 'openDump' | 'pauseRelay'> {
   cluster: ClusterApi;
   objects: ObjectStore;
   clock: Clock;
   logger: Logger;
-  openDump: OpenRelayedDump;
-  /** Between two connections; a timer unless given. */
-  pauseRelay?: (milliseconds: number) => Promise<unknown>;
 }
 
 /**

@@ -15,6 +15,8 @@ export interface RelaySettings {
   openDump: OpenRelayedDump;
   /** Takes what fetches and stores a capture that has begun: for when every signal of the invocation has its answer. */
   defer: (fetch: () => Promise<void>) => void;
+  /** Between two connections; a timer unless given. */
+  pauseRelay?: (milliseconds: number) => Promise<unknown>;
 }
 
 export interface RelayOrder {
