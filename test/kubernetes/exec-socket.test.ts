@@ -155,9 +155,13 @@ describe('exec', () => {
         onStdout: async (piece) => {
           taking += 1;
           together = Math.max(together, taking);
-          // Enough turns for all that is not held back to come.
-          for (let turn = 0; turn < 5; turn++) await new Promise((next) => setImmediate(next));
-          if (takenBytes === 0) mostWaiting = server!.bufferedAmount;
+          // The first piece is held until nothing more is on its way.
+          for (let rest = 0; takenBytes === 0 && rest < 200; rest++) {
+            const { bufferedAmount } = server!;
+            await new Promise((next) => setImmediate(next));
+            if (server!.bufferedAmount !== bufferedAmount) rest = 0;
+            mostWaiting = server!.bufferedAmount;
+          }
           takenBytes += piece.length;
           taking -= 1;
         },
