@@ -9,7 +9,6 @@ import {
   jest,
 } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -223,7 +222,7 @@ describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(
       const written = readFileSync(join(lab.kept, `heapcatch-${captureId}-1.hprof`));
       expect(Buffer.concat([...framesOf(stored)]).equals(written)).toBe(true);
       expect(walkStored(stored)).toMatchObject({ ended: true, found: true });
-      expect(dump.sha256).toBe(createHash('sha256').update(stored).digest('hex'));
+      expect(dump).toMatchObject({ rawBytes: written.length, compressedBytes: stored.length });
       const threads = await objects.getObject(keys.evidence('threads'), { maxBytes: 10_000_000 });
       expect(Buffer.from(threads!).toString()).toContain('"main"');
       expect(manifest.evidence.map(({ artifact }) => artifact)).toEqual(
