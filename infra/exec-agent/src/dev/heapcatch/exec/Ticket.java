@@ -93,7 +93,8 @@ final class Ticket {
 
   private static HeapDump heapDump(Object value, boolean isRelayed) throws Fault {
     Map<?, ?> fields =
-        fields(value, "heapDump", "codec blockBytes partBytes partUrls directories sizeLimits expectedBytes");
+        // skipMerge is a wish that only the other agent can grant: here the JVM merges all the same.
+        fields(value, "heapDump", "codec blockBytes partBytes partUrls directories sizeLimits expectedBytes skipMerge");
     HeapDump order = new HeapDump();
     text(fields, "codec", "zstd");
     order.blockBytes = (int) number(fields, "blockBytes", 65_536, 16 << 20);
