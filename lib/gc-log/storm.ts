@@ -83,24 +83,31 @@ export class StormWatch {
     }
   }
 
+  /** Looks back from the last collection: what was before the trouble, a heap that still filled, must not hide it. */
   #judge(): void {
-    const collections = this.#recent;
-    const [first] = collections;
-    const last = collections.at(-1);
-    if (first === undefined || last === undefined) return;
-    if (collections.length < stormCollectionCount) return;
-    const lasted = last.start + last.seconds - first.start;
-    if (lasted < stormShortestSeconds) return;
-    const stalled = last.stalledSeconds - first.stalledSeconds;
-    const spent = collections.reduce((sum, { seconds }) => sum + seconds, stalled);
-    const timeShare = Math.min(1, spent / lasted);
-    const full = collections.every(({ heapShare }) => (heapShare ?? 0) >= stormHeapShare);
-    if (timeShare < stormTimeShare && !full) return;
-    if (this.#storm !== undefined && this.#storm.collectionCount >= collections.length) return;
+    const last = this.#recent.at(-1);
+    if (last === undefined) return;
+    let spent = 0;
+    let full = true;
+    for (let count = 1; count <= this.#recent.length; count += 1) {
+      const first = this.#recent.at(-count);
+      if (first === undefined) return;
+      spent += first.seconds;
+      full &&= (first.heapShare ?? 0) >= stormHeapShare;
+      const lasted = last.start + last.seconds - first.start;
+      if (count < stormCollectionCount || lasted < stormShortestSeconds) continue;
+      const stalled = last.stalledSeconds - first.stalledSeconds;
+      const timeShare = Math.min(1, (spent + stalled) / lasted);
+      if (timeShare >= stormTimeShare || full) this.#note(first, count, timeShare);
+    }
+  }
+
+  #note(first: PressureCollection, collectionCount: number, timeShare: number): void {
+    if (this.#storm !== undefined && this.#storm.collectionCount >= collectionCount) return;
     this.#storm = {
       startSeconds: this.#storm?.startSeconds ?? first.start,
       startEpochMilliseconds: this.#storm?.startEpochMilliseconds ?? first.epochMilliseconds,
-      collectionCount: collections.length,
+      collectionCount,
       timeShare,
     };
   }

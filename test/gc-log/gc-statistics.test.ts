@@ -80,6 +80,16 @@ describe('the verdict', () => {
     expect(statisticsOf(...busy).storm?.timeShare).toBeCloseTo(12 / 24, 3);
   });
 
+  it('is a storm at once, whatever the heap held while it still filled', () => {
+    const filling = [1, 2, 3].map((at) => ({ at, after: 30 }));
+    const storm = [10, 11, 12.5].map((at) => ({ at }));
+
+    expect(statisticsOf(...filling, ...storm)).toMatchObject({
+      verdict: 'storm',
+      storm: { collectionCount: 3 },
+    });
+  });
+
   it('is no storm when a heap grows at the start', () => {
     expect(statisticsOf({ at: 0.1 }, { at: 0.2 }, { at: 0.3 }).verdict).toBe('pressure');
   });
