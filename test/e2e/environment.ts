@@ -26,7 +26,7 @@ import { Gate } from './gate.ts';
 import { eventually, run } from './shell.ts';
 
 const project = path.resolve(import.meta.dirname, '../..');
-const image = 'heapcatch:e2e';
+export const image = 'heapcatch:e2e';
 /** This machine as pods see it. */
 const hostAddress = process.env['HEAPCATCH_E2E_HOST'] ?? '10.250.0.2';
 
@@ -146,7 +146,7 @@ export class Environment {
   }
 
   async installNodeAgent(): Promise<void> {
-    await install(this.kubectl, 'default', this.#settings());
+    await install(this.kubectl, 'default', this.settings());
     await this.kubectl.run(
       ['rollout', 'status', 'daemonset/heapcatch-agent', '-n', 'heapcatch', '--timeout=90s'],
       { timeoutSeconds: 100 },
@@ -168,7 +168,8 @@ export class Environment {
     );
   }
 
-  #settings(): ForwarderSettings {
+  /** What a sender of signals is told: the cluster, the bus, the local AWS. */
+  settings(): ForwarderSettings {
     return {
       clusterName: this.clusterName,
       busName: this.outputs['SignalBusName']!,
@@ -178,7 +179,7 @@ export class Environment {
   }
 
   async startForwarder(): Promise<void> {
-    await install(this.kubectl, 'ephemeral-only', this.#settings());
+    await install(this.kubectl, 'ephemeral-only', this.settings());
     await this.kubectl.run(
       ['rollout', 'status', 'deployment/heapcatch-forwarder', '-n', 'heapcatch', '--timeout=90s'],
       { timeoutSeconds: 100 },
