@@ -83,6 +83,7 @@ async function answerSignal(
       remainingMillis: () =>
         Math.min(remainingMillis(), startMillis - (wiring.clock().getTime() - begun)),
       cluster: await wiring.clusterOf(signal.clusterName),
+      dataKeys: wiring.dataKeys,
       settings: {
         ...(agentImage === undefined ? {} : { agentImage }),
         agentCommand,

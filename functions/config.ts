@@ -12,6 +12,8 @@ export interface FunctionConfig {
   agentCommand: readonly string[];
   /** Where pods reach S3, if not where the functions do. */
   publicS3Endpoint?: string;
+  /** The KMS key whose data keys encrypt what pods ask to be encrypted. */
+  encryptionKeyArn?: string;
   /** Every AWS service, for stand-ins. */
   awsEndpoint?: string;
 }
@@ -48,6 +50,11 @@ const variables = {
     accepted: 'a namespace (RFC 1123 label)',
     pattern: /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
   },
+  encryptionKeyArn: {
+    name: 'ENCRYPTION_KEY_ARN',
+    accepted: 'the ARN of a KMS key (not of an alias)',
+    pattern: /^arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key\/[\w-]{1,100}$/,
+  },
   publicS3Endpoint: { name: 'PUBLIC_S3_ENDPOINT', ...httpUrl },
   awsEndpoint: { name: 'AWS_ENDPOINT_URL', ...httpUrl },
 } satisfies Record<string, Variable>;
@@ -76,6 +83,7 @@ export function readFunctionConfig(env: Env): FunctionConfig {
   const defaultClusterName = optional(variables.defaultClusterName);
   const agentImage = optional(variables.agentImage);
   const publicS3Endpoint = optional(variables.publicS3Endpoint);
+  const encryptionKeyArn = optional(variables.encryptionKeyArn);
   const awsEndpoint = optional(variables.awsEndpoint);
   const config: FunctionConfig = {
     tableName: required(variables.tableName),
@@ -86,6 +94,7 @@ export function readFunctionConfig(env: Env): FunctionConfig {
     agentNamespace: optional(variables.agentNamespace) ?? defaultAgentNamespace,
     agentCommand: readCommand(env['AGENT_COMMAND'], faults),
     ...(publicS3Endpoint === undefined ? {} : { publicS3Endpoint }),
+    ...(encryptionKeyArn === undefined ? {} : { encryptionKeyArn }),
     ...(awsEndpoint === undefined ? {} : { awsEndpoint }),
   };
   if (faults.length === 0) return config;

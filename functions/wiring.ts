@@ -5,7 +5,7 @@ import { createDynamoDbClient } from '../lib/aws/dynamodb-client.ts';
 import { createS3ObjectStore } from '../lib/aws/s3-object-store.ts';
 import type { ClaimStore } from '../lib/claim/claim-store.ts';
 import type { FinishDeps } from '../lib/capture/conclude-capture.ts';
-import type { ClusterApi, Clock, ObjectStore } from '../lib/capture/ports.ts';
+import type { ClusterApi, Clock, DataKeys, ObjectStore } from '../lib/capture/ports.ts';
 import { createClusterApi } from '../lib/kubernetes/cluster-api.ts';
 import { createLogger, type Logger } from '../lib/log.ts';
 import { readFunctionConfig, type FunctionConfig } from './config.ts';
@@ -22,6 +22,8 @@ export interface Wiring {
   claims: ClaimStore;
   objects: ObjectStore;
   clusterOf: (clusterName: string) => Promise<ClusterApi>;
+  /** Absent where the stack has no key for encryption. */
+  dataKeys?: DataKeys;
   clock: Clock;
   logger: Logger;
 }
@@ -50,8 +52,28 @@ function createWiring(component: string, config: FunctionConfig): Wiring {
       ...(config.publicS3Endpoint === undefined ? {} : { publicEndpoint: config.publicS3Endpoint }),
     }),
     clusterOf: clusterCache(config, endpoint, logger),
+    ...dataKeysOf(config, endpoint),
     clock: () => new Date(),
     logger,
+  };
+}
+
+/** The client of KMS loads when the first pod asks for encryption: most never do. */
+function dataKeysOf(
+  { encryptionKeyArn: keyArn, bucketName }: FunctionConfig,
+  endpoint: { endpoint?: string },
+): { dataKeys?: DataKeys } {
+  if (keyArn === undefined) return {};
+  let made: Promise<DataKeys> | undefined;
+  const make = async (): Promise<DataKeys> => {
+    const { createKmsDataKeys } = await import('../lib/aws/kms-data-keys.ts');
+    return createKmsDataKeys({ keyArn, bucketName, ...endpoint });
+  };
+  return {
+    dataKeys: {
+      generate: async (capture) => (await (made ??= make())).generate(capture),
+      decrypt: async (encryption) => (await (made ??= make())).decrypt(encryption),
+    },
   };
 }
 

@@ -11,9 +11,11 @@ export type ErrorCode =
   | 'InvalidIndexEntry'
   | 'InvalidConfiguration'
   | 'InvalidHprof'
+  | 'DecryptionFailed'
   // the outside world: mostly retryable
   | 'ClaimStoreUnavailable'
   | 'ObjectStoreUnavailable'
+  | 'EncryptionUnavailable'
   | 'ClusterUnavailable'
   | 'ClusterForbidden'
   | 'ClusterRefused'

@@ -9,11 +9,13 @@ import {
 } from '../capture/part-layout.ts';
 import { maxPartCount } from '../capture/ticket.ts';
 import { endRecord } from '../hprof/end-record.ts';
+import type { SealedObject } from '../capture/sealed-frames.ts';
 import type { RedactMode } from '../hprof/redact.ts';
 import { DumpRedaction } from './dump-redaction.ts';
 import { compressEndRecord, FrameStream, type StreamEnd } from './frame-stream.ts';
 import { PartSender, type PartSenderOptions } from './part-sender.ts';
 import { PartWriter } from './part-writer.ts';
+import { DumpSealing } from './seal-stored.ts';
 
 type DumpResult = NonNullable<Manifest['dump']>;
 
@@ -32,6 +34,8 @@ export interface DumpUploadOptions extends PartSenderOptions {
   readonly announceStreams: (firstPartNumbers: readonly number[]) => Promise<void>;
   /** What is zeroed in every stream before it is compressed. */
   readonly redact: RedactMode | undefined;
+  /** With what each frame is encrypted; absent where the dump is stored plain. */
+  readonly sealed?: SealedObject | undefined;
   readonly announceFinalPart: (partNumber: number) => Promise<void>;
   /** Asks for part numbers up to this one; resolves with the highest that can be used from then on. */
   readonly morePartNumbers?: (partCount: number) => Promise<number>;
@@ -72,6 +76,7 @@ export class DumpUpload implements DumpStreams {
   #partCount: number;
   readonly #sender: PartSender;
   readonly #redaction: DumpRedaction | undefined;
+  readonly #sealing: DumpSealing | undefined;
   readonly #streams: Stream[] = [];
   #announced: Promise<void> | undefined;
   #held: Promise<unknown> | undefined;
@@ -82,6 +87,7 @@ export class DumpUpload implements DumpStreams {
     this.#partCount = options.partCount;
     this.#sender = new PartSender(options);
     this.#redaction = options.redact && new DumpRedaction(options.redact);
+    this.#sealing = options.sealed && new DumpSealing(options.sealed);
     this.#ranges = streamRanges(options.partCount, options.segmentCount);
   }
 
@@ -167,6 +173,7 @@ export class DumpUpload implements DumpStreams {
     const redaction = this.#redaction?.account(account.identifierByteSize);
     const endFrame = await compressEndRecord();
     const earlierStreams = this.#streams.slice(0, -1).map(({ parts }) => parts.frames);
+    await this.#sealing?.finish(last.parts);
     await last.parts.finish({ endFrame, earlierStreams });
     await this.#sender.settle();
     this.#sender.throwFailure();
@@ -253,7 +260,8 @@ export class DumpUpload implements DumpStreams {
       },
     });
     const redactor = this.#redaction?.redactorFor(fileHeader);
-    const frames = new FrameStream(blockBytes, parts, { fileHeader, redactor });
+    const sink = this.#sealing?.streamInto(parts, range.firstPartNumber) ?? parts;
+    const frames = new FrameStream(blockBytes, sink, { fileHeader, redactor });
     if (this.#held) frames.holdUntil(this.#held);
     this.#streams.push({ frames, parts });
     return frames;

@@ -7,11 +7,13 @@ import {
   collectEvidence,
   storeEvidence,
   type AskedArtifact,
+  type Seal,
   type StoredEvidence,
 } from './evidence.ts';
 import type { JvmReach } from './jvm-reach.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import type { ProgressReporter } from './progress.ts';
+import { sealEvidence } from './seal-stored.ts';
 import type { LiveTicket } from './live-ticket.ts';
 import type { PutBody } from './put-object.ts';
 
@@ -51,7 +53,8 @@ export async function beginProcessFacts(
     try {
       if ('error' in described) throw described.error;
       const chunks = [Buffer.from(described.text)];
-      const what = { chunks, putUrl: order.putUrl, put: putWith(steps, 'processFacts') };
+      const put = putWith(steps, 'processFacts');
+      const what = { chunks, putUrl: order.putUrl, put, seal: sealWith(steps) };
       noteStored(steps, await storeEvidence('processFacts', what), started);
     } catch (error) {
       noteFault(steps, error, 'processFacts: ');
@@ -86,7 +89,7 @@ export async function collectAllEvidence(
     try {
       const order = { artifact, putUrl };
       const { stored, text } = await collectEvidence(attached, order, {
-        ...{ signal: stop, put: putWith(steps, artifact) },
+        ...{ signal: stop, put: putWith(steps, artifact), seal: sealWith(steps) },
       });
       if (artifact === 'nativeMemory') nativeMemory = text();
       if (stored) noteStored(steps, stored, started);
@@ -144,6 +147,10 @@ function noteStored({ manifest, log }: EvidenceSteps, stored: StoredEvidence, st
   manifest.evidence.push(stored);
   const milliseconds = Math.round(performance.now() - started);
   log.info('evidence stored', { artifact: stored.artifact, bytes: stored.bytes, milliseconds });
+}
+
+function sealWith({ ticket }: EvidenceSteps): Seal {
+  return (artifact, chunks) => sealEvidence(ticket, artifact, chunks);
 }
 
 function putWith({ live, partsDeadline }: EvidenceSteps, artifact: StoredEvidence['artifact']) {

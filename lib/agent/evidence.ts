@@ -27,9 +27,16 @@ const commands: Readonly<Record<AskedArtifact, { command: string; timeoutSeconds
   classHistogram: { command: classHistogramCommand, timeoutSeconds: 60 },
 };
 
+/** What is stored of a piece of evidence: the same, or encrypted. */
+export type Seal = (
+  artifact: EvidenceOrder['artifact'],
+  chunks: readonly Uint8Array[],
+) => readonly Uint8Array[];
+
 export interface EvidenceOptions {
   readonly signal: AbortSignal;
   readonly put: (url: string, body: PutBody) => Promise<unknown>;
+  readonly seal: Seal;
   readonly maxBytes?: number;
 }
 
@@ -40,13 +47,13 @@ export interface CollectedEvidence {
 }
 
 /**
- * Asks the JVM for one piece of evidence and stores it as plain text; resolves when it is durable.
+ * Asks the JVM for one piece of evidence and stores it as text, as `seal` leaves it; resolves when it is durable.
  * @throws CaptureError AttachFailed (no answer, or none of that kind), and what the put threw.
  */
 export async function collectEvidence(
   attached: AttachedJvm,
   { artifact, putUrl }: { artifact: AskedArtifact; putUrl: string },
-  { signal, put, maxBytes = maxEvidenceBytes }: EvidenceOptions,
+  { signal, put, seal, maxBytes = maxEvidenceBytes }: EvidenceOptions,
 ): Promise<CollectedEvidence> {
   const { command, timeoutSeconds } = commands[artifact];
   const reply = await attached.run(command, { timeoutSeconds, signal, maxBytes });
@@ -61,18 +68,16 @@ export async function collectEvidence(
   if (artifact === 'nativeMemory' && nativeMemoryIsOff(text())) return { text };
   const chunks: Uint8Array[] = [reply.output];
   if (reply.truncated) chunks.push(Buffer.from(`\n[cut: only the first ${maxBytes} bytes]\n`));
-  return { stored: await storeEvidence(artifact, { chunks, putUrl, put }), text };
+  return { stored: await storeEvidence(artifact, { chunks, putUrl, put, seal }), text };
 }
 
 /** Stores what was collected; resolves when it is durable. @throws what the put threw. */
 export async function storeEvidence(
   artifact: EvidenceOrder['artifact'],
-  {
-    chunks,
-    putUrl,
-    put,
-  }: { chunks: readonly Uint8Array[]; putUrl: string; put: EvidenceOptions['put'] },
+  order: { chunks: readonly Uint8Array[]; putUrl: string } & Pick<EvidenceOptions, 'put' | 'seal'>,
 ): Promise<StoredEvidence> {
+  const { putUrl, put } = order;
+  const chunks = order.seal(artifact, order.chunks);
   const digest = createHash('md5');
   for (const chunk of chunks) digest.update(chunk);
   const md5 = digest.digest();

@@ -11,6 +11,7 @@ import type { JvmReach } from './jvm-reach.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import { forbidLateDump, watchAnswers } from './late-dump.ts';
 import type { LiveTicket } from './live-ticket.ts';
+import { sealedObjectOf } from './seal-stored.ts';
 import type { ProgressReporter } from './progress.ts';
 import type { Pace, ShapeSizes } from './work-plan.ts';
 
@@ -207,7 +208,15 @@ export function stopReason(stop: AbortSignal, upload: DumpUpload): CaptureError 
 export function createUpload(
   options: Pick<
     HeapDumpOptions,
-    'live' | 'order' | 'sizes' | 'progress' | 'log' | 'stop' | 'partsDeadline' | 'onDurable'
+    | 'ticket'
+    | 'live'
+    | 'order'
+    | 'sizes'
+    | 'progress'
+    | 'log'
+    | 'stop'
+    | 'partsDeadline'
+    | 'onDurable'
   >,
   segmentCount: number,
 ): { upload: DumpUpload; report: () => void } {
@@ -225,6 +234,7 @@ export function createUpload(
     partCount: order.partUrls.length,
     expectedBytes: order.expectedBytes,
     redact: order.redact,
+    sealed: sealedObjectOf(options.ticket, 'heapDump'),
     segmentCount,
     announceStreams: (firstPartNumbers) => progress.announceStreams(firstPartNumbers),
     announceOpenPart: (partNumber, remainingBytes) =>

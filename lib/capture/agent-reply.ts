@@ -57,3 +57,9 @@ export function refusedBy(error: unknown): Refusal {
   const { code, retryable } = error;
   return { outcome: 'refused', code, message: messageOf(error), retryable };
 }
+
+/** A refusal that a later try can cure, as what makes the function be called again. */
+export function asError({ code, message }: Refusal): CaptureError {
+  const known = code === 'ClusterUnavailable' ? code : 'AgentStartFailed';
+  return new CaptureError(known, message, { retryable: true });
+}

@@ -68,6 +68,8 @@ const nextSteps: Readonly<Partial<Record<CaptureAnswer['reason'], string>>> = {
     'install the node agent, or configure the agent image, or name another rung in heapcatch.dev/rungs',
   NoDumpDirectory:
     'give the container an emptyDir on disk, or ask for evidence without the heap dump',
+  EncryptionUnavailable:
+    'give the stack a key (parameter encryptionKeyArn) that its capture function may use, or take back heapcatch.dev/encrypt',
   InvalidPolicy: 'correct the annotations of the pod',
 };
 

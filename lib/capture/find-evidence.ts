@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { CaptureRecord } from '../claim/capture-record.ts';
-import { objectKeys } from '../dump-index/object-keys.ts';
+import { objectKeysOf } from '../dump-index/object-keys.ts';
 import type { IndexEntryInput } from '../dump-index/index-entry.ts';
 import { artifacts } from '../policy/policy.ts';
 import type { Manifest } from './manifest.ts';
@@ -26,7 +26,7 @@ export async function findEvidence(
   const faults: Fault[] = [];
   for (const artifact of artifacts) {
     if (artifact === 'heapDump') continue;
-    const objectKey = objectKeys(record.objectPrefix).evidence(artifact);
+    const objectKey = objectKeysOf(record).evidence(artifact);
     const head = await objects.headObject(objectKey);
     const claimed = manifest?.evidence.find((item) => item.artifact === artifact);
     if (head === undefined) {

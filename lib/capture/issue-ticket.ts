@@ -1,8 +1,8 @@
 import type { CaptureRecord } from '../claim/capture-record.ts';
-import { objectKeys, ticketKey } from '../dump-index/object-keys.ts';
+import { objectKeysOf, ticketKey } from '../dump-index/object-keys.ts';
 import type { Artifact, Rung } from '../policy/policy.ts';
 import type { Plan } from './plan.ts';
-import type { ObjectStore } from './ports.ts';
+import type { DataKey, ObjectStore } from './ports.ts';
 import type { Ticket } from './ticket.ts';
 
 /**
@@ -22,8 +22,9 @@ export async function openUpload(
   plan: Plan,
 ): Promise<string | undefined> {
   if (!plan.heapDump.wanted) return undefined;
-  const { heapDump } = objectKeys(record.objectPrefix);
-  return objects.createMultipartUpload(heapDump, 'application/zstd');
+  const { heapDump } = objectKeysOf(record);
+  const type = record.policy.encrypt ? 'application/octet-stream' : 'application/zstd';
+  return objects.createMultipartUpload(heapDump, type);
 }
 
 export interface TicketOrder {
@@ -33,6 +34,8 @@ export interface TicketOrder {
   artifacts: readonly Artifact[];
   leftovers?: Ticket['leftovers'];
   uploadId: string | undefined;
+  /** Present where the policy asks for encryption. */
+  dataKey?: DataKey | undefined;
   now: Date;
   /** How long the agent may take to begin. */
   startSeconds: number;
@@ -41,7 +44,7 @@ export interface TicketOrder {
 /** Writes the agent's order with a presigned URL for everything it may put, each for the capture's time only. */
 export async function buildTicket(objects: ObjectStore, order: TicketOrder): Promise<Ticket> {
   const { record, now } = order;
-  const keys = objectKeys(record.objectPrefix);
+  const keys = objectKeysOf(record);
   const deadline = Date.parse(record.captureDeadlineTime);
   const expiresSeconds = urlSeconds(record, now);
   const evidence: Ticket['evidence'] = [];
@@ -71,6 +74,7 @@ export async function buildTicket(objects: ObjectStore, order: TicketOrder): Pro
     evidence,
     ...(heapDump === undefined ? {} : { heapDump }),
     ...(order.leftovers === undefined ? {} : { leftovers: order.leftovers }),
+    ...(order.dataKey && { encryption: encryptionOrder(order.dataKey) }),
     progressUrl: await objects.presignPut(keys.progress, expiresSeconds),
     manifestUrl: await objects.presignPut(keys.manifest, expiresSeconds),
     renewal: await renewalOf(objects, record, 0, now),
@@ -96,6 +100,11 @@ export async function renewalOf(
     number,
     wishTime: new Date(now.getTime() + wishSeconds * 1_000).toISOString(),
   };
+}
+
+function encryptionOrder({ plain, encryption }: DataKey): Ticket['encryption'] {
+  const { algorithm } = encryption;
+  return { algorithm, dataKey: Buffer.from(plain).toString('base64') };
 }
 
 async function heapDumpOrder(

@@ -78,7 +78,9 @@ export function planCapture(input: PlanInput): Plan {
 /** What runs in the application container sends the dump as it is. */
 function refusalByPolicy(rung: Rung, policy: Policy): string | undefined {
   if (!policy.rungs.includes(rung)) return 'PolicyForbids';
-  return rung === 'exec' && policy.redact !== 'none' ? 'ExecCannotRedact' : undefined;
+  if (rung !== 'exec') return undefined;
+  if (policy.encrypt) return 'ExecCannotEncrypt';
+  return policy.redact !== 'none' ? 'ExecCannotRedact' : undefined;
 }
 
 const refusals: Readonly<Record<Rung, (input: PlanInput) => string | undefined>> = {

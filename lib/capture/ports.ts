@@ -1,3 +1,4 @@
+import type { Encryption } from '../dump-index/encryption.ts';
 import type { PodFacts } from '../policy/pod-facts.ts';
 
 export type Clock = () => Date;
@@ -54,6 +55,24 @@ export interface ObjectStore {
     partCount: number,
     expiresSeconds: number,
   ): Promise<readonly string[]>;
+}
+
+/** A key that encrypts the objects of one capture. */
+export interface DataKey {
+  /** 32 bytes, for the ticket alone; a secret. */
+  plain: Uint8Array;
+  encryption: Encryption;
+}
+
+/**
+ * Port to the service that holds the key of keys.
+ * @throws CaptureError EncryptionUnavailable, retryable unless it was refused; names the key, never what it encrypts.
+ */
+export interface DataKeys {
+  /** A new one each time, bound to capture and claim. */
+  generate(capture: { captureId: string; fencingToken: number }): Promise<DataKey>;
+  /** The plain data key. */
+  decrypt(encryption: Encryption): Promise<Uint8Array>;
 }
 
 /** An ephemeral container of ours, as it is asked for. */

@@ -1,6 +1,6 @@
 import type { CaptureRecord } from '../claim/capture-record.ts';
 import type { ClaimStore } from '../claim/claim-store.ts';
-import { objectKeys, ticketKey } from '../dump-index/object-keys.ts';
+import { objectKeysOf, ticketKey } from '../dump-index/object-keys.ts';
 import { CaptureError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock, ObjectStore } from './ports.ts';
@@ -52,7 +52,7 @@ export async function dropUpload(
   record: CaptureRecord,
   uploadId: string,
 ): Promise<void> {
-  await objects.abortMultipartUpload(objectKeys(record.objectPrefix).heapDump, uploadId);
+  await objects.abortMultipartUpload(objectKeysOf(record).heapDump, uploadId);
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { CaptureRecord } from '../claim/capture-record.ts';
-import { objectKeys, ticketKey } from '../dump-index/object-keys.ts';
+import { objectKeysOf, ticketKey } from '../dump-index/object-keys.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { validate } from '../validation.ts';
 import type { FinishDeps } from './conclude-capture.ts';
@@ -107,7 +107,7 @@ async function withFreshUrls(
   wish: RenewalWish,
   now: Date,
 ): Promise<Ticket> {
-  const keys = objectKeys(record.objectPrefix);
+  const keys = objectKeysOf(record);
   const seconds = urlSeconds(record, now);
   const evidence: Ticket['evidence'] = [];
   for (const { artifact } of ticket.evidence) {

@@ -1,5 +1,5 @@
 import type { CaptureRecord } from '../claim/capture-record.ts';
-import { objectKeys } from '../dump-index/object-keys.ts';
+import { objectKeysOf } from '../dump-index/object-keys.ts';
 import type { IndexEntryInput } from '../dump-index/index-entry.ts';
 import { compositeMd5 } from './composite-md5.ts';
 import { endFrames, findEndFrame, maxEndFrameBytes } from './end-frames.ts';
@@ -50,7 +50,7 @@ export async function settleDump(
 ): Promise<SettledDump> {
   const uploadId = record.started?.uploadId;
   if (uploadId === undefined) return none;
-  const { heapDump: objectKey } = objectKeys(record.objectPrefix);
+  const { heapDump: objectKey } = objectKeysOf(record);
   const upload: Upload = { objects, objectKey, uploadId };
   const stored = await objects.listParts(objectKey, uploadId);
   if (stored === undefined) return verifyObject(upload, accounts.manifest?.dump);

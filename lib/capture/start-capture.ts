@@ -12,17 +12,18 @@ import { answerEvent, eventIdentity } from './capture-events.ts';
 import { dumpAnswer, refusedAnswer } from './intent-answers.ts';
 import { throwIfLeftoversWait } from './leftover-intent.ts';
 import { buildTicket, openUpload, putTicket } from './issue-ticket.ts';
-import type { ClusterApi } from './ports.ts';
+import { dataKeyOf, type EncryptionDeps } from './data-key.ts';
+import type { ClusterApi, DataKey } from './ports.ts';
 import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
-import type { Refusal, StartResult } from './agent-reply.ts';
+import { asError, type Refusal, type StartResult } from './agent-reply.ts';
 import type { AgentStart } from './start-agent.ts';
 import { relayCapture } from './relay-capture.ts';
 import { startOrRelay, type RelayJob, type RelaySettings } from './start-relay.ts';
 import { startOf } from './start-record.ts';
 import { failedAnswer, skipAnswer, weighSignal, type Intent } from './weigh-signal.ts';
 
-export interface CaptureDeps extends ReleaseDeps, TurnDeps {
+export interface CaptureDeps extends ReleaseDeps, TurnDeps, EncryptionDeps {
   cluster: ClusterApi;
   settings: CaptureSettings;
 }
@@ -164,16 +165,18 @@ async function startClaimed(
 ): Promise<Pick<Answered, 'answer' | 'relayJob'>> {
   let uploadId: string | undefined;
   try {
+    const dataKey = await dataKeyOf(deps.dataKeys, record);
     uploadId = await openUpload(deps.objects, record, intent.plan);
     const [rung = 'exec'] = intent.plan.rungs;
-    const started = startOf(intent, { record, uploadId, rung, refusals: {}, now: deps.clock() });
+    const opened = { uploadId, dataKey };
+    const started = startOf(intent, { record, ...opened, rung, refusals: {}, now: deps.clock() });
     // The upload's id is on record before an agent can send the first part: sweep must find every part.
     if (!(await deps.claims.markStarted(record.captureId, record.fencingToken, started))) {
       if (uploadId !== undefined) await dropUpload(deps, record, uploadId);
       const message = `the claim of ${record.captureId} was lost before the agent was started`;
       return { answer: { ...skipAnswer('ClaimLost', message), captureId: record.captureId } };
     }
-    const result = await startOnBestRung(deps, intent, record, uploadId);
+    const result = await startOnBestRung(deps, intent, record, opened);
     if (result.outcome !== 'refused') {
       const reason = result.outcome === 'started' ? 'Started' : 'StartUnconfirmed';
       const { objectPrefix } = record;
@@ -196,17 +199,12 @@ type StartedResult = Exclude<StartResult, Refusal> & {
   relayJob?: RelayJob | undefined;
 };
 
-function asError({ code, message }: Refusal): CaptureError {
-  const known = code === 'ClusterUnavailable' ? code : 'AgentStartFailed';
-  return new CaptureError(known, message, { retryable: true });
-}
-
 /** Tries the plan's rungs in order. The next one only when nothing can be running on the one before. */
 async function startOnBestRung(
   deps: CaptureDeps,
   intent: Intent,
   record: CaptureRecord,
-  uploadId: string | undefined,
+  opened: { uploadId: string | undefined; dataKey: DataKey | undefined },
 ): Promise<StartedResult | Refusal> {
   const { decision, plan } = intent;
   const { ticketStartSeconds, agentCommand, agentImage, execAgentJar } = deps.settings;
@@ -217,7 +215,7 @@ async function startOnBestRung(
     rung: first,
     artifacts: decision.artifacts,
     ...(intent.leftovers === undefined ? {} : { leftovers: intent.leftovers.order }),
-    uploadId,
+    ...opened,
     now: deps.clock(),
     startSeconds: ticketStartSeconds,
   });
@@ -226,7 +224,7 @@ async function startOnBestRung(
   for (const rung of plan.rungs) {
     if (rung !== first) {
       const now = deps.clock();
-      const started = startOf(intent, { record, uploadId, rung, refusals: codes, now });
+      const started = startOf(intent, { record, ...opened, rung, refusals: codes, now });
       // Before the start, as with the first one: what a dead agent leaves behind is shown under the rung that ran.
       if (!(await deps.claims.markStarted(record.captureId, record.fencingToken, started))) {
         const message = `the claim of ${record.captureId} was lost before ${rung} was tried`;
@@ -247,6 +245,7 @@ async function startOnBestRung(
       ticketUrl,
       deadlineSeconds: startSecondsLeft(deps),
     };
+    const { uploadId } = opened;
     const { result, relayJob } = await startOrRelay(deps, rung, start, { ticket, uploadId });
     if (result.outcome !== 'refused') return { ...result, rung, relayJob };
     const { code, message: explanation } = result;

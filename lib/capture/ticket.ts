@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { dataKeyBytes, encryptionAlgorithm } from '../dump-index/encryption.ts';
 import { artifacts, redactModes, rungs } from '../policy/policy.ts';
 
 /** S3 allows parts of 5 MiB to 5 GiB but for the last, and 10,000 of them. */
@@ -102,6 +103,16 @@ export const ticketSchema = z.strictObject({
       }),
       /** A capture that may still be at work on its own file. */
       heldCaptureId: z.string().max(40).optional(),
+    })
+    .optional(),
+  /** With what the agent encrypts evidence and dump (sealed-frames.ts); as much a secret as the URLs. */
+  encryption: z
+    .strictObject({
+      algorithm: z.literal(encryptionAlgorithm),
+      /** The plain data key, base64. */
+      dataKey: z.base64().refine((text) => Buffer.from(text, 'base64').length === dataKeyBytes, {
+        error: `accepted are ${dataKeyBytes} bytes in base64`,
+      }),
     })
     .optional(),
   progressUrl: httpUrl,

@@ -12,6 +12,7 @@ import { nextOf, type CaptureAnswer } from './capture-answer.ts';
 import { leftoversOf, type LeftoverIntent } from './leftover-intent.ts';
 import { planCapture, type Plan } from './plan.ts';
 import { planLeftovers } from './plan-leftovers.ts';
+import { encryptionRefusal, type EncryptionDeps } from './data-key.ts';
 import type { Clock, ClusterApi } from './ports.ts';
 
 export type NodeAgent = NonNullable<Awaited<ReturnType<ClusterApi['findNodeAgent']>>>;
@@ -42,7 +43,7 @@ export type Weighed =
       holderId?: string;
     };
 
-export interface WeighDeps {
+export interface WeighDeps extends EncryptionDeps {
   cluster: ClusterApi;
   claims: Pick<ClaimStore, 'readHistory'>;
   clock: Clock;
@@ -99,7 +100,10 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
     agentImage: deps.agentImage,
     execAgentPackaged: deps.execAgentPackaged ?? false,
   });
-  const refusal = refusalOf(plan, decision);
+  const unsealed = encryptionRefusal(policy, deps.dataKeys);
+  const refusal = unsealed
+    ? { ...failedAnswer('EncryptionUnavailable', unsealed), captureId: decision.captureId }
+    : refusalOf(plan, decision);
   if (refusal !== undefined) return { worth: false, pod, answer: refusal };
   const intent = { signal, pod, container, policy, decision, plan, lockKey, nodeAgent };
   if (decision.source !== 'leftover') return { worth: true, intent };

@@ -8,16 +8,19 @@ const defaultMaxFrameBytes = 64 * 1024 * 1024;
 /**
  * Cuts a stream of concatenated zstd frames into its frames, each whole. Needed to read a stored dump back:
  * Node 24's zlib decompresses the first frame of what it is given and drops the rest, without an error.
- * Skippable frames are left out. Holds at most one frame and the chunk it came in.
+ * Skippable frames are left out, unless they are asked for. Holds at most one frame and the chunk it came in.
  * Source: RFC 8878, sections 3.1.1 and 3.1.2.
  */
 export class ZstdFrames {
   readonly #maxFrameBytes: number;
+  readonly #kept: number | undefined;
   #pending: Buffer = Buffer.alloc(0);
   /** Bytes of the stream before `#pending`. */
   #offset = 0;
 
-  constructor(options: { maxFrameBytes?: number } = {}) {
+  /** @param options.kept magic number of skippable frames that are not left out. */
+  constructor(options: { maxFrameBytes?: number; kept?: number } = {}) {
+    this.#kept = options.kept;
     this.#maxFrameBytes = options.maxFrameBytes ?? defaultMaxFrameBytes;
   }
 
@@ -34,7 +37,8 @@ export class ZstdFrames {
       const bytes = this.#frameBytes(start);
       if (bytes === undefined || start + bytes > this.#pending.length) break;
       const frame = this.#pending.subarray(start, start + bytes);
-      if (frame.readUInt32LE(0) === magic) frames.push(frame);
+      const found = frame.readUInt32LE(0);
+      if (found === magic || found === this.#kept) frames.push(frame);
       start += bytes;
     }
     this.#pending = this.#pending.subarray(start);

@@ -1,3 +1,4 @@
+import type { Encryption } from '../dump-index/encryption.ts';
 import type { Policy, Rung } from '../policy/policy.ts';
 import type { Workload } from '../policy/pod-facts.ts';
 import type { Signal } from '../signal/signal.ts';
@@ -71,6 +72,8 @@ export interface CaptureStart {
   /** The agent pod, or the ephemeral container's name. */
   agentName: string;
   startTime: string;
+  /** Present where the agent encrypts what it stores. */
+  encryption?: Encryption;
   /** Why no heap dump was planned, though it may have been asked for. */
   heapDumpRefusal?: string;
   /** Why places of the container were not given to the agent, by path. */

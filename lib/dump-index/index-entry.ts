@@ -18,6 +18,7 @@ import {
 } from '../capture/manifest.ts';
 import { CaptureError } from '../errors.ts';
 import { shown, validate } from '../validation.ts';
+import { encryptionSchema } from './encryption.ts';
 import { artifacts, rungs, type Policy } from '../policy/policy.ts';
 import { signalReasons } from '../signal/signal.ts';
 
@@ -82,6 +83,8 @@ export const indexEntrySchema = z.strictObject({
   memory: memoryFacts.optional(),
   objects: z.strictObject({
     prefix: z.string(),
+    /** Evidence and heap dump are encrypted; absent when they are not. */
+    encryption: encryptionSchema.optional(),
     evidence: z.array(
       z.strictObject({
         artifact: z.enum(artifacts).exclude(['heapDump']),
@@ -214,6 +217,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
     ...(manifest?.memory === undefined ? {} : { memory: manifest.memory }),
     objects: {
       prefix: record.objectPrefix,
+      ...(record.started?.encryption && { encryption: record.started.encryption }),
       evidence: input.evidence.map((stored) => ({ ...stored })),
       ...(input.heapDump === undefined
         ? {}

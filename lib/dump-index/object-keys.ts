@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { CaptureRecord } from '../claim/capture-record.ts';
 import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
 import type { Artifact } from '../policy/policy.ts';
@@ -97,19 +98,28 @@ const evidenceNames = {
 export interface ObjectKeys {
   manifest: string;
   progress: string;
-  /** hprof in independent zstd frames. */
+  /** hprof in independent zstd frames; `.enc` where each is encrypted. */
   heapDump: string;
   evidence(artifact: Exclude<Artifact, 'heapDump'>): string;
 }
 
-/** The keys under a prefix made by `capturePrefix`. */
-export function objectKeys(prefix: string): ObjectKeys {
+/**
+ * The keys under a prefix made by `capturePrefix`. Manifest and progress hold nothing of the heap and are never encrypted.
+ * @param options.encrypted the objects have names that no reader takes for plain ones.
+ */
+export function objectKeys(prefix: string, options: { encrypted?: boolean } = {}): ObjectKeys {
+  const end = options.encrypted === true ? '.enc' : '';
   return {
     manifest: `${prefix}manifest.json`,
     progress: `${prefix}progress.json`,
-    heapDump: `${prefix}heap.hprof.zst`,
-    evidence: (artifact) => `${prefix}${evidenceNames[artifact]}`,
+    heapDump: `${prefix}heap.hprof.zst${end}`,
+    evidence: (artifact) => `${prefix}${evidenceNames[artifact]}${end}`,
   };
+}
+
+/** The keys of a capture that was claimed; of a claim by an older function too, which encrypted nothing. */
+export function objectKeysOf({ objectPrefix, policy }: CaptureRecord): ObjectKeys {
+  return objectKeys(objectPrefix, { encrypted: policy.encrypt });
 }
 
 /** Where the agent's order lies. The token makes a later claim of the same capture a different object. */

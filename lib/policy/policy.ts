@@ -63,6 +63,8 @@ export const policySchema = z.strictObject({
     .max(rungs.length)
     .default(['nodeAgent', 'ephemeralContainer']),
   redact: z.enum(redactModes).default('none'),
+  /** Whether the agent encrypts dump and evidence with a KMS data key; without that key there is no capture. */
+  encrypt: z.boolean().default(false),
   heapDump: z
     .strictObject({
       /** Spares the application of JDK ≥ 22 the stall of the merge; the dump then has no name while it is written. */

@@ -95,6 +95,7 @@ const settings: Readonly<Record<string, Setting>> = {
     accepted: redactModes.join(', '),
     strictest: () => redactModes.at(-1),
   },
+  encrypt: { ...yesOrNo(['encrypt']), strictest: () => true },
   'skip-merge': yesOrNo(['heapDump', 'skipMerge']),
   'relay-max-mebibytes': number(['heapDump', 'relayMaxMebibytes'], 0, 4_096),
 };

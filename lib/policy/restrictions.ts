@@ -3,9 +3,9 @@ import { annotationPrefix, readPolicy } from './resolve.ts';
 
 /**
  * The policy with all that the pod's own annotations forbid: what is collected, by which rungs, whether leftovers
- * are, whether anything is, and how a dump is redacted. A signal's policy comes from elsewhere: from a person, or from an
- * older forwarder that does not know an annotation or fell back to the default because of a mistyped one. What cannot
- * be read asks for the strictest, since a dump that is stored cannot be taken back.
+ * are, whether anything is, how a dump is redacted, and whether what is stored is encrypted. A signal's policy comes from
+ * elsewhere: from a person, or from an older forwarder that does not know an annotation or fell back to the default
+ * because of a mistyped one. What cannot be read asks for the strictest, since a dump that is stored cannot be taken back.
  */
 export function withPodRestrictions(
   policy: Policy,
@@ -24,6 +24,7 @@ export function withPodRestrictions(
     evidence: common(policy.evidence, pod.evidence),
     rungs: restrictsRungs ? common(policy.rungs, pod.rungs) : policy.rungs,
     redact: stricter(redactModes, policy.redact, pod.redact),
+    encrypt: policy.encrypt || pod.encrypt,
     heapDump: {
       ...policy.heapDump,
       relayMaxMebibytes: restrictsRelay ? Math.min(asked, pod.heapDump.relayMaxMebibytes) : asked,

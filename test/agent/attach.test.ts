@@ -13,6 +13,7 @@ let proc: ProcFolder;
 let folder: string;
 let server: Server | undefined;
 const never = new AbortController().signal;
+const plain = (_artifact: string, chunks: readonly Uint8Array[]) => chunks;
 
 beforeEach(() => {
   proc = new ProcFolder();
@@ -250,6 +251,7 @@ describe('collectEvidence', () => {
         signal: never,
         maxBytes: 1_000,
         put: (_url, body) => Promise.resolve((stored = Buffer.concat(body.chunks).toString())),
+        seal: plain,
       },
     );
 
@@ -265,7 +267,11 @@ describe('collectEvidence', () => {
     const order = { artifact: 'heapInfo', putUrl: 'http://bucket/heapInfo' } as const;
 
     await expect(
-      collectEvidence(attached, order, { signal: never, put: () => Promise.resolve() }),
+      collectEvidence(attached, order, {
+        signal: never,
+        put: () => Promise.resolve(),
+        seal: plain,
+      }),
     ).rejects.toMatchObject({
       code: 'AttachFailed',
       message: 'heapInfo: the JVM answered 1, "Unknown diagnostic command\\n"',

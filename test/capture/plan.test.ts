@@ -40,6 +40,14 @@ describe('planCapture, rungs', () => {
     expect(planCapture(input({ policy })).refusedRungs.exec).toBe('ExecCannotRedact');
   });
 
+  it('does not go into the application container with what is to be encrypted', () => {
+    const policy: Policy = { ...defaultPolicy, rungs: ['exec'], encrypt: true };
+
+    expect(planCapture(input({ policy, execAgentPackaged: true })).refusedRungs.exec).toBe(
+      'ExecCannotEncrypt',
+    );
+  });
+
   it('takes the ephemeral container where there is no node agent', () => {
     const plan = planCapture(input({ nodeAgent: undefined }));
 

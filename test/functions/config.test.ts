@@ -45,6 +45,7 @@ describe('readFunctionConfig', () => {
       AGENT_NAMESPACE: 'agents',
       AGENT_COMMAND: '["node","agent.mjs","start"]',
       PUBLIC_S3_ENDPOINT: 'http://10.0.0.1:4566',
+      ENCRYPTION_KEY_ARN: 'arn:aws:kms:eu-central-1:123456789012:key/1234-abcd',
       AWS_ENDPOINT_URL: 'http://127.0.0.1:4566',
     });
 
@@ -54,6 +55,7 @@ describe('readFunctionConfig', () => {
       agentNamespace: 'agents',
       agentCommand: ['node', 'agent.mjs', 'start'],
       publicS3Endpoint: 'http://10.0.0.1:4566',
+      encryptionKeyArn: 'arn:aws:kms:eu-central-1:123456789012:key/1234-abcd',
       awsEndpoint: 'http://127.0.0.1:4566',
     });
   });
@@ -64,6 +66,7 @@ describe('readFunctionConfig', () => {
       BUCKET_NAME: 'UPPER',
       AGENT_COMMAND: '{"a":1}',
       PUBLIC_S3_ENDPOINT: 'ftp://x',
+      ENCRYPTION_KEY_ARN: 'alias/dumps',
     });
 
     expect(fault).toMatchObject({ code: 'InvalidConfiguration', retryable: false });
@@ -71,6 +74,7 @@ describe('readFunctionConfig', () => {
     expect(fault.message).toContain('BUCKET_NAME is "UPPER", accepted is a bucket');
     expect(fault.message).toContain('AGENT_COMMAND is "{\\"a\\":1}", accepted is a JSON array');
     expect(fault.message).toContain('PUBLIC_S3_ENDPOINT is "ftp://x"');
+    expect(fault.message).toContain('ENCRYPTION_KEY_ARN is "alias/dumps"');
   });
 
   it.each(['[]', '[1]', '[""]', 'start', '"start"'])('refuses the command %s', (text) => {

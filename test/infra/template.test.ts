@@ -110,6 +110,20 @@ describe('the synthesized template', () => {
     ]);
   });
 
+  it('lets capture make data keys with the encryption key, and nobody decrypt with it', () => {
+    const onEncryptionKey = ofType('AWS::IAM::Role').flatMap(([name, role]) =>
+      (role.Properties['Policies'] as { PolicyDocument: unknown }[])
+        .flatMap(({ PolicyDocument }) => statements(PolicyDocument))
+        .filter(({ Resource }) => JSON.stringify(Resource).includes('EncryptionKeyGiven'))
+        .map(({ Action }) => [name, Action]),
+    );
+
+    expect(onEncryptionKey).toEqual([['CaptureRole', ['kms:GenerateDataKey']]]);
+    expect(conditions?.['EncryptionKeyGiven']).toEqual({
+      'Fn::Not': [{ 'Fn::Equals': ['', ''] }],
+    });
+  });
+
   it('grants nothing by wildcard but the streams of its own logs and the objects of its own prefixes', () => {
     for (const [, role] of ofType('AWS::IAM::Role')) {
       for (const policy of role.Properties['Policies'] as { PolicyDocument: unknown }[]) {

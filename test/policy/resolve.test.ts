@@ -32,6 +32,7 @@ describe('resolvePolicy', () => {
       evidence: 'threads, heapDump',
       rungs: 'exec',
       redact: 'allPrimitives',
+      encrypt: 'true',
       'skip-merge': 'true',
       'relay-max-mebibytes': '512',
     });
@@ -51,6 +52,7 @@ describe('resolvePolicy', () => {
       evidence: ['threads', 'heapDump'],
       rungs: ['exec'],
       redact: 'allPrimitives',
+      encrypt: true,
       heapDump: { skipMerge: true, relayMaxMebibytes: 512 },
     });
   });
@@ -93,6 +95,7 @@ describe('resolvePolicy', () => {
     ['rungs', 'kubectl'],
     ['redact', 'strings'],
     ['redact', ''],
+    ['encrypt', 'yes'],
     ['skip-merge', 'yes'],
     ['cooldown', '9'.repeat(10_000_000)],
   ])('names the annotation %s, its value and what is accepted', (name, value) => {

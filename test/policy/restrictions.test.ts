@@ -68,6 +68,16 @@ describe('withPodRestrictions', () => {
   });
 
   it.each([
+    [false, undefined, false],
+    [false, 'true', true],
+    [true, 'false', true],
+    [false, 'ture', true],
+    [false, '', true],
+  ])('encrypts with %s in a policy and %j on the pod: %s', (encrypt, asked, wanted) => {
+    expect(restricted({ encrypt }, 'encrypt', asked).encrypt).toBe(wanted);
+  });
+
+  it.each([
     ['collect', 'collect'],
     ['ignore', 'ignore'],
     ['leave', 'ignore'],
