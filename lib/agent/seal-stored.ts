@@ -7,6 +7,7 @@ import {
 import type { Ticket } from '../capture/ticket.ts';
 import type { Artifact } from '../policy/policy.ts';
 import type { Frame, FrameSink } from './frame-stream.ts';
+import { noteGarbage } from './garbage.ts';
 
 /** Encrypts the compressed frames of one heap dump, each by itself, before they become parts. */
 export class DumpSealing {
@@ -50,7 +51,10 @@ class SealedStream implements FrameSink {
   add(frame: Frame): Promise<void> {
     const place = { kind: 'data', stream: this.#stream, number: this.#frameCount } as const;
     this.#frameCount += 1;
-    return this.#sink.add({ ...frame, bytes: sealFrame(this.#object, place, frame.bytes) });
+    const bytes = sealFrame(this.#object, place, frame.bytes);
+    // The compressor's buffer, and the cipher's; the sink tells of the third.
+    noteGarbage(2 * frame.bytes.length);
+    return this.#sink.add({ ...frame, bytes });
   }
 
   flush(): Promise<void> {

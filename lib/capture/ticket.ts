@@ -110,9 +110,12 @@ export const ticketSchema = z.strictObject({
     .strictObject({
       algorithm: z.literal(encryptionAlgorithm),
       /** The plain data key, base64. */
-      dataKey: z.base64().refine((text) => Buffer.from(text, 'base64').length === dataKeyBytes, {
-        error: `accepted are ${dataKeyBytes} bytes in base64`,
-      }),
+      dataKey: z
+        .base64()
+        .max(64)
+        .refine((text) => Buffer.from(text, 'base64').length === dataKeyBytes, {
+          error: `accepted are ${dataKeyBytes} bytes in base64`,
+        }),
     })
     .optional(),
   progressUrl: httpUrl,
