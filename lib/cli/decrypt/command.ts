@@ -19,7 +19,7 @@ const usage = `heapcatch decrypt s3://BUCKET/index/KEY.json --to FOLDER
 Decrypts what an encrypted capture stored, by its index entry, into an existing folder: evidence as text, the heap dump
 as heap.hprof.zst, for "zstd -d". Verifies every frame, and their order. Never overwrites a file.
 
-Needs the rights s3:GetObject on the bucket and kms:Decrypt on the capture's key. AWS_REGION, AWS_ENDPOINT_URL and
+Needs the rights to read the bucket, and kms:Decrypt on the capture's encryption key. AWS_REGION, AWS_ENDPOINT_URL and
 credentials come from the environment.
 
 Exit codes: 0 all is decrypted and as whole as the index entry says, 1 something is not, 2 not understood or not possible.
