@@ -22,6 +22,7 @@ import { settleDump } from '../../lib/capture/settle-dump.ts';
 import { minPartBytes, ticketSchema, type Ticket } from '../../lib/capture/ticket.ts';
 import { artifacts } from '../../lib/policy/policy.ts';
 import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
+import { defaultPolicy } from '../../lib/policy/resolve.ts';
 import { objectKeys } from '../../lib/dump-index/object-keys.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
 import {
@@ -124,7 +125,9 @@ async function storedProgress() {
 
 /** What seal and sweep do with the upload. */
 function settle(accounts: Parameters<typeof settleDump>[2]) {
-  const record = { objectPrefix, started: { uploadId } } as unknown as CaptureRecord;
+  const record = {
+    ...{ objectPrefix, policy: defaultPolicy, started: { uploadId } },
+  } as unknown as CaptureRecord;
   return settleDump(objects, record, accounts);
 }
 

@@ -177,7 +177,9 @@ async function storedManifest(): Promise<Manifest> {
 }
 
 function settle(manifest: Manifest) {
-  const record = { objectPrefix, started: { uploadId } } as unknown as CaptureRecord;
+  const record = {
+    ...{ objectPrefix, policy: defaultPolicy, started: { uploadId } },
+  } as unknown as CaptureRecord;
   return settleDump(objects, record, { manifest });
 }
 
