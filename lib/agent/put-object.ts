@@ -160,6 +160,8 @@ export function send(
         if (!response.complete) reject(new Error('answer cut off'));
       });
       response.once('end', () => {
+        // S3 may refuse before it has read the body. Such a request would keep its connection for good.
+        if (!request.writableEnded) request.destroy();
         const eTag = response.headers.etag;
         resolve({
           status: response.statusCode ?? 0,

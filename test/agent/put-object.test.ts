@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { putObject, type PutBody } from '../../lib/agent/put-object.ts';
 import { FakeBucket, s3Error, type Fault } from './fake-bucket.ts';
 
@@ -124,6 +126,34 @@ describe('putObject', () => {
     bucket.onPut = () => 'stall';
 
     await expect(put(0.2, 60_000).result).rejects.toMatchObject({ code: 'DeadlineExceeded' });
+  });
+
+  it('loses no connection to a bucket that refuses before it has read the body', async () => {
+    let asked = 0;
+    const server = createServer((incoming, response) => {
+      asked += 1;
+      const refused = asked <= 8;
+      incoming.resume();
+      const answer = (): unknown =>
+        response.writeHead(refused ? 503 : 200, { etag: '"stored"' }).end();
+      if (refused) answer();
+      else incoming.once('end', answer);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    // More than fits into the buffers of a connection, in pieces as of a part.
+    const chunks = Array.from({ length: 20 }, () => Buffer.alloc(256 * 1024, 1));
+    const body = { chunks, bytes: 20 * 256 * 1024, md5: Buffer.alloc(16) };
+
+    const eTag = await putObject(`http://127.0.0.1:${port}/part`, body, {
+      // A lost connection is found after longer.
+      deadline: Date.now() + 6_000,
+      pause: () => Promise.resolve(),
+    });
+    server.closeAllConnections();
+    server.close();
+
+    expect([eTag, asked]).toEqual(['"stored"', 9]);
   });
 
   it('never shows the query of a URL in an error', async () => {
