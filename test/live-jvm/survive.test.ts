@@ -139,7 +139,8 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       expect([code, faults.map((fault) => fault.code)]).toEqual([4, ['DumpFailed']]);
       expect(walkStored(Buffer.concat(bucket.parts('/dump/')))).toMatchObject({ ended: true });
       const writtenBytes = lab.dumpFiles(lab.kept).reduce((sum, file) => sum + file.bytes, 0);
-      expect(dump!.rawBytes / writtenBytes).toBeGreaterThan(0.95);
+      // Of each file a last record that was cut, which is at most 1 MiB, cannot be kept.
+      expect(writtenBytes - dump!.rawBytes).toBeLessThan(2 * 1024 * 1024 + 65_536);
       expect(lab.dumpFiles()).toEqual([]);
     });
 
