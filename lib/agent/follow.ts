@@ -168,6 +168,7 @@ class Following {
   async #followMerged(stream: DumpStream): Promise<FollowEnd> {
     const mergeStart = stream.firstSegmentOffset ?? 0;
     stream.endBeforeSegments();
+    await stream.flush(); // Where the base never rested, its header is not sent yet: a dump is nothing without.
     const count = await this.#segments.countAll();
     await this.#finishSegments();
     const stop = this.#options.stopReason();
@@ -248,15 +249,14 @@ class Following {
     file: FileHandle,
     segment: { stream: DumpStream; position: number },
   ): Promise<void> {
-    const { stopReason, onBytes } = this.#options;
-    while (!this.#stopped && !stopReason()) {
+    while (!this.#stopped && !this.#options.stopReason()) {
       // Read before the file, as in #read.
       const final = this.#segmentsFinal;
       const space = await segment.stream.space();
       const { bytesRead } = await file.read(space, 0, space.length, segment.position);
       if (bytesRead > 0) {
         segment.position += bytesRead;
-        onBytes(bytesRead);
+        this.#options.onBytes(bytesRead);
         segment.stream.filled(bytesRead);
       } else if (final) return;
       else await pause(pollMilliseconds);
