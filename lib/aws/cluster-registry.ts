@@ -2,6 +2,7 @@ import { GetParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/cl
 import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
 import { serviceFaultOf } from './service-fault.ts';
+import { boundedCalls } from './bounded-calls.ts';
 
 /** The ways into the clusters: one SecureString parameter a cluster, `<prefix>/<clusterName>`. */
 export interface ClusterRegistry {
@@ -36,14 +37,7 @@ export function createClusterRegistry(options: {
   const { parameterPrefix, now = Date.now, ...place } = options;
   const client = new SSMClient({
     ...place,
-    maxAttempts: 3,
-    retryMode: 'standard',
-    requestHandler: {
-      connectionTimeout: 2_000,
-      requestTimeout: 5_000,
-      // Without this the SDK only warns when the time is over.
-      throwOnRequestTimeout: true,
-    },
+    ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 5_000, attemptCount: 3 }),
   });
   const kept = new Map<string, { text: string; untilMillis: number }>();
   const parameterOf = (clusterName: string): string => {

@@ -1,4 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { boundedCalls } from './bounded-calls.ts';
 
 /**
  * A client with every wait written out: an attempt takes at most 4 s (1 s to connect, 3 s for the reply),
@@ -9,13 +10,6 @@ export function createDynamoDbClient(
 ): DynamoDBClient {
   return new DynamoDBClient({
     ...options,
-    maxAttempts: 3,
-    retryMode: 'standard',
-    requestHandler: {
-      connectionTimeout: 1_000,
-      requestTimeout: 3_000,
-      // Without this the SDK only warns when the time is over.
-      throwOnRequestTimeout: true,
-    },
+    ...boundedCalls({ connectionTimeout: 1_000, requestTimeout: 3_000, attemptCount: 3 }),
   });
 }

@@ -7,6 +7,7 @@ import { CaptureError } from '../errors.ts';
 import { signalDetailType, signalEventSource, type SignalBus } from '../signal/signal-bus.ts';
 import type { Signal } from '../signal/signal.ts';
 import { serviceFaultOf } from './service-fault.ts';
+import { boundedCalls } from './bounded-calls.ts';
 
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 const maxEntryCount = 10;
@@ -32,14 +33,7 @@ export function createEventBridgeSignalBus(options: {
   const { busName, ...place } = options;
   const client = new EventBridgeClient({
     ...place,
-    maxAttempts: 3,
-    retryMode: 'standard',
-    requestHandler: {
-      connectionTimeout: 1_900,
-      requestTimeout: 4_000,
-      // Without this the SDK only warns when the time is over.
-      throwOnRequestTimeout: true,
-    },
+    ...boundedCalls({ connectionTimeout: 1_900, requestTimeout: 4_000, attemptCount: 3 }),
   });
   return {
     async putSignals(signals) {

@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { CaptureError } from '../errors.ts';
+import { boundedCalls } from './bounded-calls.ts';
 
 /**
  * Invokes a function and waits for its answer, parsed.
@@ -11,12 +12,7 @@ export async function invokeFunction(
   options: { region?: string; endpoint?: string } = {},
 ): Promise<unknown> {
   const client = new LambdaClient({
-    maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: 2_000,
-      requestTimeout: 120_000,
-      throwOnRequestTimeout: true,
-    },
+    ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 120_000, attemptCount: 1 }),
     ...options,
   });
   try {

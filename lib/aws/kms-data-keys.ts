@@ -3,6 +3,7 @@ import type { DataKeys } from '../capture/ports.ts';
 import { dataKeyBytes, encryptionAlgorithm, type Encryption } from '../dump-index/encryption.ts';
 import { CaptureError } from '../errors.ts';
 import { serviceFaultOf } from './service-fault.ts';
+import { boundedCalls } from './bounded-calls.ts';
 
 export interface KmsOptions {
   /** For stand-ins; the region is the key's own. */
@@ -79,14 +80,7 @@ function createKmsClient(keyArn: string, place: KmsOptions): KMSClient {
   return new KMSClient({
     ...place,
     ...(region ? { region } : {}),
-    maxAttempts: 3,
-    retryMode: 'standard',
-    requestHandler: {
-      connectionTimeout: 2_000,
-      requestTimeout: 5_000,
-      // Without this the SDK only warns when the time is over.
-      throwOnRequestTimeout: true,
-    },
+    ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 5_000, attemptCount: 3 }),
   });
 }
 

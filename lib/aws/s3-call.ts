@@ -1,6 +1,7 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { CaptureError } from '../errors.ts';
 import { serviceFaultOf } from './service-fault.ts';
+import { boundedCalls } from './bounded-calls.ts';
 
 export interface S3Options {
   bucketName: string;
@@ -28,16 +29,9 @@ export function createS3Client(
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
     ...(credentials === undefined ? {} : { credentials }),
-    maxAttempts: attemptCount,
-    retryMode: 'standard',
+    ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 10_000, attemptCount }),
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: {
-      connectionTimeout: 2_000,
-      requestTimeout: 10_000,
-      // Without this the SDK only warns when the time is over.
-      throwOnRequestTimeout: true,
-    },
   });
 }
 
