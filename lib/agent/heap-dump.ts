@@ -5,7 +5,7 @@ import { firstParallelDumpMajor, heapDumpCommand } from '../jvm/diagnostic-comma
 import type { Logger } from '../log.ts';
 import type { AttachedJvm } from './attach.ts';
 import { findDumpPlace, type DumpPlace } from './dump-place.ts';
-import { DumpUpload, type OnDurable } from './dump-upload.ts';
+import type { DumpUpload, OnDurable } from './dump-upload.ts';
 import { followDump, type FollowEnd } from './follow.ts';
 import type { JvmReach } from './jvm-reach.ts';
 import type { ProcessFacts } from './process-facts.ts';
@@ -13,7 +13,9 @@ import { forbidLateDump, watchAnswers } from './late-dump.ts';
 import type { LiveTicket } from './live-ticket.ts';
 import { sealedObjectOf } from './seal-stored.ts';
 import type { ProgressReporter } from './progress.ts';
+import { uploadTelling, type ToldUpload } from './upload-progress.ts';
 import type { Pace, ShapeSizes } from './work-plan.ts';
+import { stopReason } from './stop-reason.ts';
 
 type DumpResult = NonNullable<Manifest['dump']>;
 
@@ -194,16 +196,6 @@ async function follow(
   }
 }
 
-/** Why reading has to end before the dump does. */
-export function stopReason(stop: AbortSignal, upload: DumpUpload): CaptureError | undefined {
-  if (stop.aborted) return stop.reason as CaptureError;
-  if (!upload.exhausted) return undefined;
-  return new CaptureError(
-    'UploadFailed',
-    `the dump is larger than the ticket's ${upload.partCount} parts; the rest was not sent`,
-  );
-}
-
 /** Sends a dump by the ticket's URLs, and keeps the progress object's account of it; `report` tells of it as it is now. */
 export function createUpload(
   options: Pick<
@@ -219,40 +211,26 @@ export function createUpload(
     | 'onDurable'
   >,
   segmentCount: number,
-): { upload: DumpUpload; report: () => void } {
+): ToldUpload {
   const { live, order, progress, log, stop, partsDeadline, onDurable } = options;
-  const report = (): void =>
-    progress.update({
-      step: 'heapDump',
-      rawBytes: upload.rawBytes,
-      compressedBytes: upload.compressedBytes,
-      sentBytes: upload.storedBytes,
-      sentPartCount: upload.storedPartCount,
-    });
-  const upload = new DumpUpload({
-    ...options.sizes,
-    partCount: order.partUrls.length,
-    expectedBytes: order.expectedBytes,
-    redact: order.redact,
-    sealed: sealedObjectOf(options.ticket, 'heapDump'),
-    segmentCount,
-    announceStreams: (firstPartNumbers) => progress.announceStreams(firstPartNumbers),
-    announceOpenPart: (partNumber, remainingBytes) =>
-      progress.announceOpenPart(partNumber, remainingBytes),
-    announceFinalPart: (partNumber) => progress.announceFinalPart(partNumber),
-    morePartNumbers: (partCount) => live.morePartUrls(partCount, stop),
-    putPart: (partNumber, body) =>
-      live.put(({ heapDump }) => heapDump?.partUrls[partNumber - 1], body, {
-        deadline: partsDeadline,
-        onRetry: (attempt, reason) =>
-          log.warn('part upload failed, trying again', { partNumber, attempt, reason }),
-      }),
-    onStored: ({ partNumber, bytes }) => {
-      progress.partStored(partNumber);
-      log.debug('part stored', { partNumber, bytes });
-      report();
+  return uploadTelling(
+    progress,
+    {
+      ...options.sizes,
+      partCount: order.partUrls.length,
+      expectedBytes: order.expectedBytes,
+      redact: order.redact,
+      sealed: sealedObjectOf(options.ticket, 'heapDump'),
+      segmentCount,
+      morePartNumbers: (partCount) => live.morePartUrls(partCount, stop),
+      putPart: (partNumber, body) =>
+        live.put(({ heapDump }) => heapDump?.partUrls[partNumber - 1], body, {
+          deadline: partsDeadline,
+          onRetry: (attempt, reason) =>
+            log.warn('part upload failed, trying again', { partNumber, attempt, reason }),
+        }),
+      ...(onDurable && { onDurable }),
     },
-    ...(onDurable && { onDurable }),
-  });
-  return { upload, report };
+    ({ partNumber, bytes }) => log.debug('part stored', { partNumber, bytes }),
+  );
 }

@@ -6,14 +6,10 @@ import type { Logger } from '../log.ts';
 import { findJvm } from './find-jvm.ts';
 import { findLeftovers, type FoundLeftovers, type Leftover } from './find-leftovers.ts';
 import { followDump, type FollowEnd } from './follow.ts';
-import {
-  createUpload,
-  stopReason,
-  type HeapDumpOptions,
-  type HeapDumpOutcome,
-} from './heap-dump.ts';
+import { createUpload, type HeapDumpOptions, type HeapDumpOutcome } from './heap-dump.ts';
 import { changedFile, removeFiles, segmentsOf } from './leftover-files.ts';
 import type { ProcessFacts } from './process-facts.ts';
+import { stopReason } from './stop-reason.ts';
 
 export interface LeftoverOptions extends Pick<
   HeapDumpOptions,

@@ -1,9 +1,10 @@
 import type { OpenRelayedDump, RelayedDump } from '../capture/relay-capture.ts';
 import { objectKeys } from '../dump-index/object-keys.ts';
-import { CaptureError } from '../errors.ts';
-import { DumpUpload, type DumpStream } from './dump-upload.ts';
+import type { DumpStream, DumpUpload } from './dump-upload.ts';
 import { ProgressReporter } from './progress.ts';
 import type { PutBody } from './put-object.ts';
+import { uploadTelling, type ToldUpload } from './upload-progress.ts';
+import { stopReason } from './stop-reason.ts';
 
 type UploadOrder = Parameters<OpenRelayedDump>[0];
 
@@ -13,15 +14,7 @@ type UploadOrder = Parameters<OpenRelayedDump>[0];
  */
 export function openRelayedDump(order: UploadOrder): RelayedDump {
   const progress = createProgress(order);
-  const report = (): void =>
-    progress.update({
-      step: 'heapDump',
-      rawBytes: upload.rawBytes,
-      compressedBytes: upload.compressedBytes,
-      sentBytes: upload.storedBytes,
-      sentPartCount: upload.storedPartCount,
-    });
-  const upload = createUpload(order, progress, report);
+  const { upload, report } = createUpload(order, progress);
   const stream = upload.openBase();
   return {
     async push(bytes) {
@@ -56,39 +49,26 @@ function createProgress({ objects, record }: UploadOrder): ProgressReporter {
 function createUpload(
   { objects, record, uploadId, order }: UploadOrder,
   progress: ProgressReporter,
-  report: () => void,
-): DumpUpload {
+): ToldUpload {
   const objectKey = objectKeys(record.objectPrefix).heapDump;
   const { blockBytes, partBytes, partUrls, expectedBytes } = order;
-  return new DumpUpload({
+  return uploadTelling(progress, {
     ...{ blockBytes, partBytes, expectedBytes, partCount: partUrls.length },
     segmentCount: 0,
     // One that is sent and one that is filled are enough: an exec brings less than the bucket takes.
     concurrentPuts: 1,
     redact: undefined,
-    announceStreams: (firstPartNumbers) => progress.announceStreams(firstPartNumbers),
-    announceOpenPart: (partNumber, remainingBytes) =>
-      progress.announceOpenPart(partNumber, remainingBytes),
-    announceFinalPart: (partNumber) => progress.announceFinalPart(partNumber),
     putPart: async (partNumber, body) => {
       const part = await objects.uploadPart(objectKey, uploadId, partNumber, bytesOf(body));
       return part.eTag;
-    },
-    onStored: ({ partNumber }) => {
-      progress.partStored(partNumber);
-      report();
     },
   });
 }
 
 async function takeBytes(bytes: Uint8Array, stream: DumpStream, upload: DumpUpload): Promise<void> {
   for (let start = 0; start < bytes.length;) {
-    if (upload.exhausted) {
-      throw new CaptureError(
-        'UploadFailed',
-        `the dump is larger than the ticket's ${upload.partCount} parts; the rest was not sent`,
-      );
-    }
+    const stop = stopReason(undefined, upload);
+    if (stop) throw stop;
     const space = await stream.space();
     const taken = bytes.subarray(start, start + space.length);
     space.set(taken);
