@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
@@ -7,31 +7,33 @@ import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
 import { manifestSchema, type Manifest, type Progress } from '../../lib/capture/manifest.ts';
 import { minPartBytes } from '../../lib/capture/ticket.ts';
 import { startLocalObjectStore } from '../../lib/local/object-store/object-store.ts';
-import { FakeBucket, s3Error } from '../agent/fake-bucket.ts';
+import { type FakeBucket, s3Error } from '../agent/fake-bucket.ts';
 import { captureId, ticketFor } from '../agent/tickets.ts';
-import { AgentLab, dumpOf, framesOf, marker, walkStored, withoutSeekTable } from './agent-lab.ts';
+import {
+  type AgentLab,
+  dumpOf,
+  framesOf,
+  marker,
+  walkStored,
+  withoutSeekTable,
+} from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { freshLabs, orderAt } from './lab-of-each-test.ts';
 
 jest.setTimeout(120_000);
 
 let lab: AgentLab;
 let bucket: FakeBucket;
 
-beforeEach(async () => {
-  lab = new AgentLab();
-  bucket = await FakeBucket.start();
-});
-afterEach(async () => {
-  await lab.close();
-  await bucket.stop();
+freshLabs((fresh) => {
+  ({ lab, bucket } = fresh);
 });
 
 type TicketChanges = Partial<Parameters<typeof ticketFor>[1]>;
 
 function orderCapture(changes: TicketChanges = {}): Record<string, string> {
   const ticket = ticketFor(bucket, { directories: [lab.dumps], ...changes });
-  bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
-  return { HEAPCATCH_TICKET_URL: bucket.url('/ticket') };
+  return orderAt(bucket, ticket);
 }
 
 function capture(changes: TicketChanges = {}, env: Record<string, string> = {}) {
@@ -87,7 +89,6 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
           progressUrl: await put('progress'),
           manifestUrl: await put('manifest'),
         };
-        bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
         const about = { method: 'PUT', keyMatch: 'dump.zst' };
         store.faults.next({ ...about, partNumber: 1, kind: 'slow-down', times: 2 });
         store.faults.next({ ...about, partNumber: heapPart(2), kind: 'reset' });
@@ -96,7 +97,7 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
         store.faults.next({ method: 'PUT', keyMatch: 'threads', kind: 'status-503' });
 
         const agent = lab.startAgent('capture', {
-          HEAPCATCH_TICKET_URL: bucket.url('/ticket'),
+          ...orderAt(bucket, ticket),
           // The file that is kept to compare with must stay whole.
           HEAPCATCH_HOLE_STEP_MIB: '0',
         });

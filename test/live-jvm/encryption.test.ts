@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { manifestSchema, progressSchema } from '../../lib/capture/manifest.ts';
 import type { SealedObject } from '../../lib/capture/sealed-frames.ts';
@@ -7,11 +7,12 @@ import { settleDump } from '../../lib/capture/settle-dump.ts';
 import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
 import { objectKeysOf } from '../../lib/dump-index/object-keys.ts';
 import type { Artifact } from '../../lib/policy/policy.ts';
-import { FakeBucket } from '../agent/fake-bucket.ts';
+import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { captureId, ticketFor } from '../agent/tickets.ts';
 import { MemoryObjectStore } from '../capture/memory-object-store.ts';
-import { AgentLab, dumpOf, marker, walkStored, withoutSeekTable } from './agent-lab.ts';
+import { type AgentLab, dumpOf, marker, walkStored, withoutSeekTable } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { freshLabs, orderAt } from './lab-of-each-test.ts';
 
 jest.setTimeout(60_000);
 
@@ -19,21 +20,17 @@ let lab: AgentLab;
 let bucket: FakeBucket;
 const dataKey = randomBytes(32);
 
-beforeEach(async () => {
-  lab = new AgentLab();
-  bucket = await FakeBucket.start();
+freshLabs((fresh) => {
+  ({ lab, bucket } = fresh);
+});
+
+function capture(): ReturnType<AgentLab['startAgent']> {
   const ticket = ticketFor(bucket, {
     directories: [lab.dumps],
     change: { encryption: { algorithm: 'AES-256-GCM', dataKey: dataKey.toString('base64') } },
   });
-  bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
-});
-afterEach(async () => {
-  await lab.close();
-  await bucket.stop();
-});
-
-const capture = () => lab.startAgent('capture', { HEAPCATCH_TICKET_URL: bucket.url('/ticket') });
+  return lab.startAgent('capture', orderAt(bucket, ticket));
+}
 
 function read(artifact: Artifact, stored: Buffer): { bytes: Buffer; account: SealedAccount } {
   const object: SealedObject = { captureId, fencingToken: 1, artifact, dataKey };

@@ -1,83 +1,48 @@
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  it,
-  jest,
-} from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { compositeMd5 } from '../../lib/capture/composite-md5.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildExecAgent, findBuildJdk } from '../../infra/exec-agent/build.ts';
-import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
-import { manifestSchema, progressSchema, type Manifest } from '../../lib/capture/manifest.ts';
+import { progressSchema } from '../../lib/capture/manifest.ts';
 import { partBytesAt } from '../../lib/capture/part-layout.ts';
-import type { ObjectStore } from '../../lib/capture/ports.ts';
-import { settleDump } from '../../lib/capture/settle-dump.ts';
 import { minPartBytes, ticketSchema, type Ticket } from '../../lib/capture/ticket.ts';
-import { artifacts } from '../../lib/policy/policy.ts';
-import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
-import { defaultPolicy } from '../../lib/policy/resolve.ts';
-import { objectKeys } from '../../lib/dump-index/object-keys.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
-import {
-  startLocalObjectStore,
-  type LocalObjectStore,
-} from '../../lib/local/object-store/object-store.ts';
-import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { captureId, ticketFor } from '../agent/tickets.ts';
 import { AgentLab, dumpOf, framesOf, marker, walkStored } from './agent-lab.ts';
+import { builtJar, elsewhere, ExecStore, keys, orderedEvidence } from './exec-store.ts';
 import { jdksUnderTest } from './jdks.ts';
 
 jest.setTimeout(120_000);
 
-const objectPrefix = `dumps/test/shop/Deployment.cart/2026-01-01/000000Z-${captureId}/`;
-const keys = objectKeys(objectPrefix);
-const jarFolder = mkdtempSync(join(tmpdir(), 'heapcatch-exec-jar-'));
-const jar = join(jarFolder, 'agent.jar');
+const jar = builtJar();
 const jdks = jdksUnderTest();
 const oldest = jdks.at(-1)!;
 
-/** Its URLs are all replaced by those of the local object store. */
-const elsewhere = { url: (path: string) => `http://127.0.0.1${path}` } as unknown as FakeBucket;
-
 let lab: AgentLab;
-let store: LocalObjectStore;
-let objects: ObjectStore;
-let uploadId: string;
+let bucket: ExecStore;
 let agents: ChildProcess[];
 
-beforeAll(() => buildExecAgent(findBuildJdk()!, jar), 120_000);
 beforeEach(async () => {
   lab = new AgentLab();
-  store = await startLocalObjectStore();
-  objects = createS3ObjectStore(store);
-  uploadId = await objects.createMultipartUpload(keys.heapDump, 'application/zstd');
+  bucket = await ExecStore.open();
   agents = [];
 });
 afterEach(async () => {
   for (const agent of agents) agent.kill('SIGKILL');
   await lab.close();
-  await store.close();
+  await bucket.close();
 });
-afterAll(() => rmSync(jarFolder, { recursive: true, force: true }));
-
-const ordered = artifacts.filter((artifact) => artifact !== 'heapDump');
 
 /** Writes a ticket for the local object store, as the capture function does. */
 async function orderTicket(change: (ticket: Ticket) => unknown = (ticket) => ticket) {
+  const { objects, uploadId } = bucket;
   const base = ticketFor(elsewhere, { directories: [lab.dumps], partCount: 1 });
   const put = (key: string) => objects.presignPut(key, 300);
   const ticket = ticketSchema.parse({
     ...base,
     rung: 'exec',
     evidence: await Promise.all(
-      ordered.map(async (artifact) => ({
+      orderedEvidence.map(async (artifact) => ({
         artifact,
         putUrl: await put(keys.evidence(artifact)),
       })),
@@ -113,26 +78,9 @@ function startExecAgent(jdk: Jdk, ticketUrl: string, properties: string[] = []) 
   return { child, ended };
 }
 
-async function storedManifest(): Promise<Manifest> {
-  const bytes = await objects.getObject(keys.manifest, { maxBytes: 10_000_000 });
-  return manifestSchema.parse(JSON.parse(Buffer.from(bytes ?? []).toString()));
-}
-
 async function storedProgress() {
-  const bytes = await objects.getObject(keys.progress, { maxBytes: 10_000_000 });
+  const bytes = await bucket.objects.getObject(keys.progress, { maxBytes: 10_000_000 });
   return bytes && progressSchema.parse(JSON.parse(Buffer.from(bytes).toString()));
-}
-
-/** What seal and sweep do with the upload. */
-function settle(accounts: Parameters<typeof settleDump>[2]) {
-  const record = {
-    ...{ objectPrefix, policy: defaultPolicy, started: { uploadId } },
-  } as unknown as CaptureRecord;
-  return settleDump(objects, record, accounts);
-}
-
-async function storedDump(): Promise<Buffer> {
-  return Buffer.from((await objects.getObject(keys.heapDump, { maxBytes: 2 ** 30 }))!);
 }
 
 describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(
@@ -141,27 +89,31 @@ describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(
     it('stores evidence and the very bytes of the dump, through faults of S3, and removes its files', async () => {
       await lab.startJvm(jdk, 'RandomHeap', { args: ['12', '8', marker] });
       const about = { method: 'PUT', keyMatch: keys.heapDump };
-      store.faults.next({ ...about, partNumber: 1, kind: 'slow-down', times: 2 });
-      store.faults.next({ ...about, partNumber: 2, kind: 'reset' });
-      store.faults.next({ ...about, partNumber: 3, kind: 'truncate-reply' });
-      store.faults.next({ method: 'PUT', keyMatch: 'manifest', kind: 'status-503' });
-      store.faults.next({ method: 'PUT', keyMatch: 'threads', kind: 'status-503' });
+      bucket.store.faults.next({ ...about, partNumber: 1, kind: 'slow-down', times: 2 });
+      bucket.store.faults.next({ ...about, partNumber: 2, kind: 'reset' });
+      bucket.store.faults.next({ ...about, partNumber: 3, kind: 'truncate-reply' });
+      bucket.store.faults.next({ method: 'PUT', keyMatch: 'manifest', kind: 'status-503' });
+      bucket.store.faults.next({ method: 'PUT', keyMatch: 'threads', kind: 'status-503' });
 
       const agent = startExecAgent(jdk, await orderTicket());
       await lab.dumpHas(1);
       lab.keepDumps();
       const { code, stdout } = await agent.ended;
 
-      expect([code, stdout, store.faults.pendingCount]).toEqual([0, '{"outcome":"accepted"}\n', 0]);
+      expect([code, stdout, bucket.store.faults.pendingCount]).toEqual([
+        0,
+        '{"outcome":"accepted"}\n',
+        0,
+      ]);
       expect(lab.dumpFiles()).toEqual([]);
-      const manifest = await storedManifest();
+      const manifest = await bucket.manifest();
       const dump = dumpOf(manifest);
       expect(manifest).toMatchObject({
         ...{ rung: 'exec', agentVersion: '0.1.0', faults: [] },
         jvm: { jdkVersion: jdk.version },
       });
-      expect(await settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
-      const stored = await storedDump();
+      expect(await bucket.settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
+      const stored = await bucket.dump();
       const written = readFileSync(join(lab.kept, `heapcatch-${captureId}-1.hprof`));
       expect(Buffer.concat([...framesOf(stored)]).equals(written)).toBe(true);
       expect(walkStored(stored)).toMatchObject({ ended: true, found: true });
@@ -170,15 +122,17 @@ describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(
         ...{ rawBytes: written.length, compressedBytes: stored.length },
         ...{ endRecord: true, appendedBytes: 0, recordCount: walkStored(stored).recordCount },
       });
-      const threads = await objects.getObject(keys.evidence('threads'), { maxBytes: 10_000_000 });
+      const threads = await bucket.objects.getObject(keys.evidence('threads'), {
+        maxBytes: 10_000_000,
+      });
       expect(Buffer.from(threads!).toString()).toContain('"main"');
-      const process = await objects.getObject(keys.evidence('processFacts'), {
+      const process = await bucket.objects.getObject(keys.evidence('processFacts'), {
         maxBytes: 1_000_000,
       });
       expect(Buffer.from(process!).toString()).toMatch(/## threads\ncount \d+\n[^\n]+\n\d+ S /);
       // Native memory is not tracked unless the JVM was started so.
       expect(manifest.evidence.map(({ artifact }) => artifact)).toEqual(
-        ordered.filter((artifact) => artifact !== 'nativeMemory'),
+        orderedEvidence.filter((artifact) => artifact !== 'nativeMemory'),
       );
     });
 
@@ -190,12 +144,12 @@ describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(
       jvm.kill('SIGKILL');
       expect((await agent.ended).code).toBe(0);
 
-      const manifest = await storedManifest();
+      const manifest = await bucket.manifest();
       expect(manifest.faults.map(({ code }) => code)).toEqual(['DumpFailed']);
       expect(manifest.dump).toMatchObject({ endRecord: false });
-      const settled = await settle({ manifest });
+      const settled = await bucket.settle({ manifest });
       expect(settled.state).toBe('salvaged');
-      expect(walkStored(await storedDump())).toMatchObject({ ended: true });
+      expect(walkStored(await bucket.dump())).toMatchObject({ ended: true });
       expect(lab.dumpFiles().filter(({ name }) => name.endsWith('.hprof'))).toEqual([]);
     });
   },
@@ -205,21 +159,21 @@ describe('the exec agent', () => {
   it('announces parts that end inside of an array before they are sent', async () => {
     await lab.startJvm(oldest, 'RandomHeap', { args: ['1', '20', marker] });
     const progress = new Map<number, Awaited<ReturnType<typeof storedProgress>>>();
-    const end = store.onObjectCreated(async () => {
+    const end = bucket.store.onObjectCreated(async () => {
       const now = await storedProgress();
       if (now) progress.set(progress.size, now);
     });
 
     expect((await startExecAgent(oldest, await orderTicket()).ended).code).toBe(0);
-    await store.settled();
+    await bucket.store.settled();
     end();
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     const open = [...progress.values()].flatMap((one) => one?.openParts ?? []);
     expect(open.length).toBeGreaterThan(0);
     expect(open.every(({ remainingBytes }) => remainingBytes > 0)).toBe(true);
-    expect(await settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
-    expect(walkStored(await storedDump())).toMatchObject({ ended: true, found: true });
+    expect(await bucket.settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
+    expect(walkStored(await bucket.dump())).toMatchObject({ ended: true, found: true });
   });
 
   it('sends larger parts where the ticket has few URLs for what is expected', async () => {
@@ -232,7 +186,7 @@ describe('the exec agent', () => {
 
     expect((await startExecAgent(oldest, url).ended).code).toBe(0);
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     const sizes = dumpOf(manifest).parts.map(({ bytes }) => bytes);
     const layout = { partCount: 8, firstBytes: minPartBytes, expectedBytes: expectedBytes * 1.1 };
     expect(sizes.length).toBeGreaterThan(2);
@@ -240,7 +194,7 @@ describe('the exec agent', () => {
       expect(bytes).toBeGreaterThanOrEqual(partBytesAt(index, layout));
       expect(bytes).toBeLessThan(partBytesAt(index, layout) * 1.5);
     }
-    expect(await settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
+    expect(await bucket.settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
   });
 
   it('speaks through jcmd where the JRE cannot open unix sockets', async () => {
@@ -250,10 +204,10 @@ describe('the exec agent', () => {
 
     expect((await startExecAgent(oldest, await orderTicket(), properties).ended).code).toBe(0);
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     expect(manifest).toMatchObject({ faults: [], jvm: { jdkVersion: oldest.version } });
     expect(manifest.evidence).toHaveLength(4);
-    expect(await settle({ manifest })).toMatchObject({ state: 'whole' });
+    expect(await bucket.settle({ manifest })).toMatchObject({ state: 'whole' });
   });
 
   it('refuses where there are neither unix sockets nor a jcmd', async () => {
@@ -277,7 +231,7 @@ describe('the exec agent', () => {
 
     expect((await startExecAgent(oldest, url).ended).code).toBe(0);
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     expect(manifest.evidence).toHaveLength(4);
     expect(manifest.dump).toBeUndefined();
     expect(manifest.faults).toEqual([
@@ -295,18 +249,24 @@ describe('a container that is killed with its exec agent', () => {
   it('leaves parts that sweep makes a dump of', async () => {
     await lab.startJvm(oldest, 'HeapWitness', { args: ['1000000', marker, '0'] });
     // The third part never comes through: by then two are durable, or will be before the kill.
-    store.faults.next({ method: 'PUT', keyMatch: keys.heapDump, partNumber: 3, kind: 'stall' });
+    bucket.store.faults.next({
+      method: 'PUT',
+      keyMatch: keys.heapDump,
+      partNumber: 3,
+      kind: 'stall',
+    });
     const agent = startExecAgent(oldest, await orderTicket());
-    const stored = async () => (await objects.listParts(keys.heapDump, uploadId)) ?? [];
+    const stored = async () =>
+      (await bucket.objects.listParts(keys.heapDump, bucket.uploadId)) ?? [];
     while ((await stored()).length < 3) await new Promise((next) => setImmediate(next));
     agent.child.kill('SIGKILL');
     await agent.ended;
 
     const progress = await storedProgress();
-    const settled = await settle({ progress });
+    const settled = await bucket.settle({ progress });
 
     expect(settled).toMatchObject({ state: 'salvaged', heapDump: { endFrameBytes: 18 } });
-    const walked = walkStored(await storedDump());
+    const walked = walkStored(await bucket.dump());
     expect(walked.ended).toBe(true);
     expect(walked.bytes).toBeGreaterThan(10 * 1024 * 1024);
   });
@@ -335,9 +295,9 @@ describe('the exec agent and its ticket', () => {
 
   it('refuses a ticket that is cut off', async () => {
     const whole = await orderTicket();
-    const ticket = await objects.getObject('tickets/1.json', { maxBytes: 1_000_000 });
+    const ticket = await bucket.objects.getObject('tickets/1.json', { maxBytes: 1_000_000 });
     const cut = Buffer.from(ticket!).subarray(0, -100);
-    await objects.putObject('tickets/1.json', cut, { contentType: 'application/json' });
+    await bucket.objects.putObject('tickets/1.json', cut, { contentType: 'application/json' });
 
     expect(await refusal(whole)).toMatchObject({ reason: 'InvalidTicket' });
   });
@@ -345,7 +305,7 @@ describe('the exec agent and its ticket', () => {
   it('fetches its ticket again when the answer breaks off', async () => {
     await lab.startJvm(oldest, 'RandomHeap', { args: ['1', '1', marker] });
     const url = await orderTicket();
-    store.faults.next({ method: 'GET', kind: 'truncate-reply' });
+    bucket.store.faults.next({ method: 'GET', kind: 'truncate-reply' });
 
     expect((await startExecAgent(oldest, url).ended).stdout).toContain('accepted');
   });

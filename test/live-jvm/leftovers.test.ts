@@ -1,24 +1,20 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { existsSync, readFileSync, truncateSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestSchema } from '../../lib/capture/manifest.ts';
-import { FakeBucket } from '../agent/fake-bucket.ts';
+import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { ticketFor } from '../agent/tickets.ts';
-import { AgentLab, dumpOf, framesOf, walkStored } from './agent-lab.ts';
+import { type AgentLab, dumpOf, framesOf, walkStored } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { freshLabs, orderAt } from './lab-of-each-test.ts';
 
 jest.setTimeout(120_000);
 
 let lab: AgentLab;
 let bucket: FakeBucket;
 
-beforeEach(async () => {
-  lab = new AgentLab();
-  bucket = await FakeBucket.start();
-});
-afterEach(async () => {
-  await lab.close();
-  await bucket.stop();
+freshLabs((fresh) => {
+  ({ lab, bucket } = fresh);
 });
 
 describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
@@ -52,9 +48,7 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       };
       const change = { evidence: [], leftovers };
       const ticket = ticketFor(bucket, { directories: [lab.dumps], change });
-      bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
-      const env = { HEAPCATCH_TICKET_URL: bucket.url('/ticket') };
-      const { code } = await lab.startAgent('capture', env).ended;
+      const { code } = await lab.startAgent('capture', orderAt(bucket, ticket)).ended;
       const stored = Buffer.concat(bucket.parts('/dump/'));
       return { code, stored, manifest: manifestSchema.parse(bucket.json('/manifest.json')) };
     }

@@ -1,27 +1,23 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestSchema, type Manifest } from '../../lib/capture/manifest.ts';
 import type { Ticket } from '../../lib/capture/ticket.ts';
 import type { Artifact } from '../../lib/policy/policy.ts';
-import { FakeBucket } from '../agent/fake-bucket.ts';
+import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { cgroupLine } from '../agent/proc-folder.ts';
 import { ticketFor } from '../agent/tickets.ts';
-import { AgentLab, walkStored } from './agent-lab.ts';
+import { type AgentLab, walkStored } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { freshLabs, orderAt } from './lab-of-each-test.ts';
 
 jest.setTimeout(120_000);
 
 let lab: AgentLab;
 let bucket: FakeBucket;
 
-beforeEach(async () => {
-  lab = new AgentLab();
-  bucket = await FakeBucket.start();
-});
-afterEach(async () => {
-  await lab.close();
-  await bucket.stop();
+freshLabs((fresh) => {
+  ({ lab, bucket } = fresh);
 });
 
 type EvidenceArtifact = Exclude<Artifact, 'heapDump'>;
@@ -37,8 +33,7 @@ function orderOf(artifacts: readonly EvidenceArtifact[]): Ticket['evidence'] {
 async function capture(options: { deadlineSeconds?: number } = {}): Promise<Manifest> {
   const change = { evidence: orderOf(allEvidence) };
   const ticket = ticketFor(bucket, { directories: [lab.dumps], change, ...options });
-  bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ticket)));
-  await lab.startAgent('capture', { HEAPCATCH_TICKET_URL: bucket.url('/ticket') }).ended;
+  await lab.startAgent('capture', orderAt(bucket, ticket)).ended;
   return manifestSchema.parse(bucket.json('/manifest.json'));
 }
 

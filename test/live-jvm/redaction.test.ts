@@ -1,25 +1,21 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestSchema } from '../../lib/capture/manifest.ts';
 import { HeapScan, type ScanResult } from '../../lib/hprof/scan.ts';
-import { FakeBucket } from '../agent/fake-bucket.ts';
+import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { captureId, ticketFor } from '../agent/tickets.ts';
-import { AgentLab, dumpOf, framesOf } from './agent-lab.ts';
+import { type AgentLab, dumpOf, framesOf } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { freshLabs, orderAt } from './lab-of-each-test.ts';
 
 jest.setTimeout(60_000);
 
 let lab: AgentLab;
 let bucket: FakeBucket;
 
-beforeEach(async () => {
-  lab = new AgentLab();
-  bucket = await FakeBucket.start();
-});
-afterEach(async () => {
-  await lab.close();
-  await bucket.stop();
+freshLabs((fresh) => {
+  ({ lab, bucket } = fresh);
 });
 
 const text = 'terces-ym-si-siht';
@@ -66,9 +62,8 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       await lab.startJvm(jdk, 'SecretHeap', { args: [text, String(seed)] });
       const ticket = ticketFor(bucket, { directories: [lab.dumps], blockBytes: 65_536 });
       const ordered = { ...ticket, heapDump: { ...ticket.heapDump, redact } };
-      bucket.objects.set('/ticket', Buffer.from(JSON.stringify(ordered)));
 
-      const agent = lab.startAgent('capture', { HEAPCATCH_TICKET_URL: bucket.url('/ticket') });
+      const agent = lab.startAgent('capture', orderAt(bucket, ordered));
       await lab.dumpHas(1);
       lab.keepDumps();
       const { code } = await agent.ended;

@@ -1,77 +1,53 @@
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  it,
-  jest,
-} from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildExecAgent, findBuildJdk } from '../../infra/exec-agent/build.ts';
 import { openRelayedDump } from '../../lib/agent/relayed-dump.ts';
-import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
-import { manifestSchema, type Manifest } from '../../lib/capture/manifest.ts';
-import type { ClusterApi, ObjectStore } from '../../lib/capture/ports.ts';
+import type { ClusterApi } from '../../lib/capture/ports.ts';
 import { relayCapture } from '../../lib/capture/relay-capture.ts';
-import { settleDump } from '../../lib/capture/settle-dump.ts';
 import { startRelay } from '../../lib/capture/start-relay.ts';
 import { ticketSchema } from '../../lib/capture/ticket.ts';
 import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
-import { objectKeys } from '../../lib/dump-index/object-keys.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
-import {
-  startLocalObjectStore,
-  type LocalObjectStore,
-} from '../../lib/local/object-store/object-store.ts';
 import { createLogger } from '../../lib/log.ts';
-import { artifacts } from '../../lib/policy/policy.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
-import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { captureId, ticketFor } from '../agent/tickets.ts';
 import { FakeCluster } from '../capture/fake-cluster.ts';
 import { AgentLab, dumpOf, framesOf, marker, walkStored } from './agent-lab.ts';
+import {
+  builtJar,
+  elsewhere,
+  ExecStore,
+  keys,
+  objectPrefix,
+  orderedEvidence,
+} from './exec-store.ts';
 import { jdksUnderTest } from './jdks.ts';
 
 jest.setTimeout(120_000);
 
-const objectPrefix = `dumps/test/shop/Deployment.cart/2026-01-01/000000Z-${captureId}/`;
-const keys = objectKeys(objectPrefix);
-const jarFolder = mkdtempSync(join(tmpdir(), 'heapcatch-relay-jar-'));
-const jar = join(jarFolder, 'agent.jar');
+const jar = builtJar();
 const jdks = jdksUnderTest();
 const oldest = jdks.at(-1)!;
-const elsewhere = { url: (path: string) => `http://127.0.0.1${path}` } as unknown as FakeBucket;
-const ordered = artifacts.filter((artifact) => artifact !== 'heapDump');
 
 let lab: AgentLab;
 /** Where the container takes the jar, and what is kept for the relay. */
 let spools: string;
-let store: LocalObjectStore;
-let objects: ObjectStore;
-let uploadId: string;
+let bucket: ExecStore;
 let cluster: ContainerHere;
 
-beforeAll(() => buildExecAgent(findBuildJdk()!, jar), 120_000);
 beforeEach(async () => {
   lab = new AgentLab();
   spools = join(lab.folder, 'spools');
   mkdirSync(spools);
-  store = await startLocalObjectStore();
-  objects = createS3ObjectStore(store);
-  uploadId = await objects.createMultipartUpload(keys.heapDump, 'application/zstd');
+  bucket = await ExecStore.open();
 });
 afterEach(async () => {
   cluster.close();
   await lab.close();
-  await store.close();
+  await bucket.close();
 });
-afterAll(() => rmSync(jarFolder, { recursive: true, force: true }));
 
 /** What becomes of the output of one connection, piece by piece: as it is, changed, or `lost` with the connection. */
 type Line = (piece: Buffer, sentBytes: number) => Buffer | 'lost';
@@ -138,7 +114,7 @@ async function relay(
   const ticket = ticketSchema.parse({
     ...base,
     rung: 'exec',
-    evidence: ordered.map((artifact) => ({ artifact, putUrl: 'http://127.0.0.1:1/x' })),
+    evidence: orderedEvidence.map((artifact) => ({ artifact, putUrl: 'http://127.0.0.1:1/x' })),
     heapDump: {
       ...base.heapDump,
       expectedBytes,
@@ -154,6 +130,7 @@ async function relay(
       heapDump: { skipMerge: false, relayMaxMebibytes: options.maxMebibytes ?? 1_024 },
     },
   } as unknown as CaptureRecord;
+  const { objects, uploadId } = bucket;
   const deps = {
     ...{ cluster, objects, clock: () => new Date() },
     logger: createLogger('test', { write: () => undefined }),
@@ -169,22 +146,6 @@ async function relay(
   });
   expect(started.result).toEqual({ outcome: 'started' });
   await relayCapture(deps, started.relayJob!);
-}
-
-async function storedManifest(): Promise<Manifest> {
-  const bytes = await objects.getObject(keys.manifest, { maxBytes: 10_000_000 });
-  return manifestSchema.parse(JSON.parse(Buffer.from(bytes ?? []).toString()));
-}
-
-function settle(manifest: Manifest) {
-  const record = {
-    ...{ objectPrefix, policy: defaultPolicy, started: { uploadId } },
-  } as unknown as CaptureRecord;
-  return settleDump(objects, record, { manifest });
-}
-
-async function storedDump(): Promise<Buffer> {
-  return Buffer.from((await objects.getObject(keys.heapDump, { maxBytes: 2 ** 30 }))!);
 }
 
 /** The agent removes what it kept when it is told to. */
@@ -213,22 +174,24 @@ describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(
 
       await relay();
 
-      const manifest = await storedManifest();
+      const manifest = await bucket.manifest();
       const dump = dumpOf(manifest);
       expect(manifest).toMatchObject({
         ...{ rung: 'exec', agentVersion: '0.1.0', faults: [] },
         jvm: { jdkVersion: jdk.version },
       });
-      expect(await settle(manifest)).toMatchObject({ state: 'whole', faults: [] });
-      const stored = await storedDump();
+      expect(await bucket.settle({ manifest })).toMatchObject({ state: 'whole', faults: [] });
+      const stored = await bucket.dump();
       const written = readFileSync(join(lab.kept, `heapcatch-${captureId}-1.hprof`));
       expect(Buffer.concat([...framesOf(stored)]).equals(written)).toBe(true);
       expect(walkStored(stored)).toMatchObject({ ended: true, found: true });
       expect(dump).toMatchObject({ rawBytes: written.length, compressedBytes: stored.length });
-      const threads = await objects.getObject(keys.evidence('threads'), { maxBytes: 10_000_000 });
+      const threads = await bucket.objects.getObject(keys.evidence('threads'), {
+        maxBytes: 10_000_000,
+      });
       expect(Buffer.from(threads!).toString()).toContain('"main"');
       expect(manifest.evidence.map(({ artifact }) => artifact)).toEqual(
-        ordered.filter((artifact) => artifact !== 'nativeMemory'),
+        orderedEvidence.filter((artifact) => artifact !== 'nativeMemory'),
       );
       expect(cluster.relays.length).toBeGreaterThanOrEqual(5);
       await containerIsClean();
@@ -243,7 +206,7 @@ describe('a capture that is relayed', () => {
 
     await relay({ maxMebibytes: 1 });
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     expect(manifest.evidence).toHaveLength(4);
     expect(manifest.dump).toBeUndefined();
     expect(manifest.faults).toEqual([
@@ -267,11 +230,11 @@ describe('a capture that is relayed', () => {
     jvm.kill('SIGKILL');
     await relayed;
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     expect(manifest.faults.map(({ code }) => code)).toEqual(['DumpFailed']);
     expect(manifest.dump).toMatchObject({ endRecord: false });
-    expect((await settle(manifest)).state).toBe('salvaged');
-    expect(walkStored(await storedDump())).toMatchObject({ ended: true });
+    expect((await bucket.settle({ manifest })).state).toBe('salvaged');
+    expect(walkStored(await bucket.dump())).toMatchObject({ ended: true });
     await containerIsClean();
   });
 
@@ -287,11 +250,11 @@ describe('a capture that is relayed', () => {
 
     await relay();
 
-    const manifest = await storedManifest();
+    const manifest = await bucket.manifest();
     expect(manifest.faults).toEqual([
       { code: 'RelayFailed', message: expect.stringContaining('away') as unknown },
     ]);
-    expect((await settle(manifest)).state).toBe('salvaged');
-    expect(walkStored(await storedDump()).bytes).toBeGreaterThan(5 * 1024 ** 2);
+    expect((await bucket.settle({ manifest })).state).toBe('salvaged');
+    expect(walkStored(await bucket.dump()).bytes).toBeGreaterThan(5 * 1024 ** 2);
   });
 });
