@@ -13,6 +13,8 @@ export interface ForwarderConfig {
   spoolMaxBytes: number;
   /** 0 asks for any free port. */
   httpPort: number;
+  /** What others may ask of the forwarder; 0 asks for any free port. */
+  apiPort: number;
   /** A kubeconfig file; absent means the pod's own service account. */
   kubeconfig?: string;
 }
@@ -20,6 +22,7 @@ export interface ForwarderConfig {
 export const defaultSpoolDirectory = '/var/spool/heapcatch';
 export const defaultSpoolMaxBytes = 64 * 1024 * 1024;
 export const defaultHttpPort = 8080;
+export const defaultApiPort = 8081;
 /** Each namespace costs two watches; more than this is cheaper as one watch of all. */
 export const maxNamespaceCount = 100;
 
@@ -67,6 +70,12 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
       min: 0,
       max: 65_535,
       otherwise: defaultHttpPort,
+    }),
+    apiPort: numberOf(env, faults, {
+      name: 'HEAPCATCH_API_PORT',
+      min: 0,
+      max: 65_535,
+      otherwise: defaultApiPort,
     }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   };

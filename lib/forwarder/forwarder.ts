@@ -1,12 +1,16 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from '../log.ts';
+import type { Signal } from '../signal/signal.ts';
 import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
+import { startApi, type Route } from './api.ts';
 import { startHttp } from './http.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
 import { Observer } from './observer.ts';
 import { PodCache } from './pod-cache.ts';
+import { PodPolicies } from './pod-policies.ts';
 import { SignalSender } from './sender.ts';
+import { SignalIntake } from './signal-intake.ts';
 import { Spool } from './spool.ts';
 import type { Time } from './time.ts';
 import { watchForever } from './watcher.ts';
@@ -21,6 +25,9 @@ export interface ForwarderOptions {
   spoolDirectory: string;
   spoolMaxBytes: number;
   httpPort: number;
+  apiPort: number;
+  /** Made of the intake that all of them share. */
+  routes?: (intake: SignalIntake) => readonly Route[];
   source: WatchSource;
   bus: SignalBus;
   metrics?: ForwarderMetrics;
@@ -32,6 +39,7 @@ export interface ForwarderOptions {
 export interface Forwarder {
   /** The port of /healthz, /readyz and /metrics. */
   httpPort: number;
+  apiPort: number;
   metrics: ForwarderMetrics;
   /** Ends the watches, brings what is under way to the bus or the spool within 5 s, closes the port. */
   stop(): Promise<void>;
@@ -59,14 +67,25 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     unreadyReasons: () => health.unreadyReasons(),
   });
   const sender = new SignalSender({ ...options, spool, metrics });
+  const pods = new PodCache();
+  const policies = new PodPolicies({ metrics, log });
+  const { clusterName } = options;
+  const known = { clusterName, pods, policies, send: (seen: Signal) => sender.send(seen) };
+  const intake = new SignalIntake(known);
+  const api = await startApi({
+    port: options.apiPort,
+    routes: options.routes?.(intake) ?? [],
+    log,
+  }).catch(async (error: unknown) => {
+    await http.close();
+    throw error;
+  });
   const stop = new AbortController();
   // Every wait of every watcher listens to it; that is no leak.
   setMaxListeners(0, stop.signal);
   const { signal } = stop;
   const observer = new Observer({
-    clusterName: options.clusterName,
-    pods: new PodCache(),
-    send: (observed) => sender.send(observed),
+    ...known,
     time,
     metrics,
     log,
@@ -81,9 +100,11 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
 
   return {
     httpPort: http.port,
+    apiPort: api.port,
     metrics,
     stop: async () => {
       stop.abort();
+      await api.close();
       await watchers;
       await sender.close(flushDeadlineSeconds);
       await http.close();

@@ -37,7 +37,7 @@ export async function startHttp(
   server.maxConnections = 64;
   await listen(server, options.port);
   const { port } = server.address() as AddressInfo;
-  return { port, close: () => close(server) };
+  return { port, close: () => closeServer(server) };
 }
 
 async function answer(
@@ -77,7 +77,8 @@ function send(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status).end(text);
 }
 
-async function listen(server: Server, port: number): Promise<void> {
+/** Binds; rejects with Node's error where it cannot. */
+export async function listen(server: Server, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, () => {
@@ -87,7 +88,8 @@ async function listen(server: Server, port: number): Promise<void> {
   });
 }
 
-async function close(server: Server): Promise<void> {
+/** Ends what is open, also requests under way. */
+export async function closeServer(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();

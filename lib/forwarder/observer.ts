@@ -14,7 +14,7 @@ import type { WatchChange } from '../signal/watch-source.ts';
 import type { ForwarderMetrics } from './metrics.ts';
 import { PendingEvents } from './pending-events.ts';
 import type { PodCache } from './pod-cache.ts';
-import { PodPolicies } from './pod-policies.ts';
+import type { PodPolicies } from './pod-policies.ts';
 import { RecentMap } from './recent-map.ts';
 import type { Time } from './time.ts';
 
@@ -37,6 +37,7 @@ interface Seen {
 export interface ObserverOptions {
   clusterName: string;
   pods: PodCache;
+  policies: Pick<PodPolicies, 'of'>;
   send(signal: Signal): void;
   time: Time;
   metrics: ForwarderMetrics;
@@ -50,7 +51,6 @@ export interface ObserverOptions {
  */
 export class Observer {
   readonly #options: ObserverOptions;
-  readonly #policies: PodPolicies;
   readonly #pending: PendingEvents<Seen>;
   /** Highest count handled, by the uid of the Event. */
   readonly #handledCounts = new RecentMap<number>(maxRememberedEventCount);
@@ -60,7 +60,6 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options;
-    this.#policies = new PodPolicies(options);
     this.#pending = new PendingEvents({
       time: options.time,
       signal: options.signal,
@@ -171,7 +170,7 @@ export class Observer {
   #observed(signal: Signal, pod: PodFacts): void {
     const { metrics } = this.#options;
     metrics.signalsObserved.inc({ reason: signal.reason });
-    const policy = this.#policies.of(pod);
+    const policy = this.#options.policies.of(pod);
     if (policy.enabled) this.#options.send({ ...signal, policy });
     else metrics.signalsIgnored.inc({ reason: 'PolicyDisabled' });
   }

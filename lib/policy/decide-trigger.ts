@@ -1,12 +1,23 @@
 import { dumpSeconds, secondsLeft, startSeconds } from './decide-deadline.ts';
 import type { DecisionFacts } from './decision-facts.ts';
+import type { SignalReason } from '../signal/signal.ts';
 import { skip, type Skip } from './skip.ts';
+
+/** Whoever sends these has already judged that a dump is wanted, also of a pod that is being deleted. */
+const judgedBySender: ReadonlySet<SignalReason> = new Set([
+  'Manual',
+  'GcLimitCrossed',
+  'AlertFiring',
+  'HeapNearLimit',
+  'GcStorm',
+  'CgroupNearLimit',
+  'Scheduled',
+]);
 
 /** The triggers: `undefined` when the signal's own one fires. Reasons that have none are skipped before. */
 export function skippedByTrigger(facts: DecisionFacts): Skip | undefined {
   const { reason } = facts.signal;
-  // Whoever sends these has already judged that a dump is wanted, also of a pod that is being deleted.
-  if (reason === 'Manual' || reason === 'GcLimitCrossed') return undefined;
+  if (judgedBySender.has(reason)) return undefined;
   if (reason === 'LivenessProbeFailing') return belowFailureThreshold(facts);
   // "Killing" is also said of each container of a deleted pod.
   const deleted = reason === 'PodDeleting' || facts.pod.deletionTime !== undefined;

@@ -160,6 +160,12 @@ function skippedBySignal(signal: Signal, policy: Policy): Skip | undefined {
     case 'PodDeleting':
     case 'Manual':
     case 'GcLimitCrossed':
+    case 'AlertFiring':
+    case 'PreStop':
+    case 'HeapNearLimit':
+    case 'GcStorm':
+    case 'CgroupNearLimit':
+    case 'Scheduled':
       return undefined;
     default:
       return signal.reason satisfies never;

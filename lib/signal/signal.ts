@@ -2,8 +2,8 @@ import * as z from 'zod';
 import { policySchema } from '../policy/policy.ts';
 
 /**
- * What happened, as a closed set. The first five can lead to a dump, the last one to the collection of what was left;
- * the others are carried so that the decision can say why they do not.
+ * What happened, as a closed set. The last one leads to the collection of what was left, failing readiness and startup
+ * probes are carried so that the decision can say why they lead to nothing; all others can lead to a dump.
  */
 export const signalReasons = [
   'LivenessProbeFailing',
@@ -11,6 +11,12 @@ export const signalReasons = [
   'PodDeleting',
   'Manual',
   'GcLimitCrossed',
+  'AlertFiring',
+  'PreStop',
+  'HeapNearLimit',
+  'GcStorm',
+  'CgroupNearLimit',
+  'Scheduled',
   'ReadinessProbeFailing',
   'StartupProbeFailing',
   'ContainerTerminated',
@@ -28,6 +34,8 @@ const dnsName = (max: number) =>
       error: 'accepted are lower case letters, digits, "-" and "." (RFC 1123)',
     });
 const count = z.number().int().min(0).max(1_000_000_000);
+/** Of a limit, which may be passed: a heap after GC can stand at 100, a counter that lags above it. */
+const percent = z.number().min(0).max(1_000);
 
 /** One validated word about one container of one pod. Travels as JSON over EventBridge, SNS and by hand. */
 export const signalSchema = z.strictObject({
@@ -68,8 +76,21 @@ export const signalSchema = z.strictObject({
       restartCount: count.optional(),
       exitCode: z.number().int().optional(),
       gracePeriodSeconds: count.optional(),
+      heapUsedPercent: percent.optional(),
+      heapAfterGcPercent: percent.optional(),
+      cgroupUsedPercent: percent.optional(),
+      /** Share of the time that went into stopping for collections. */
+      gcTimePercent: percent.optional(),
+      fullGcCount: count.optional(),
+      youngGcPerMinuteCount: count.optional(),
+      /** At the present rate, until the limit is reached. */
+      secondsToLimit: z.number().min(0).max(1_000_000_000).optional(),
     })
     .prefault({}),
+  /** Of an alert: its name, as Alertmanager or CloudWatch prints it. */
+  alertName: z.string().min(1).max(253).optional(),
+  /** The JvmMonitor whose trigger fired or whose limits apply. */
+  monitorName: dnsName(253).optional(),
   /** The resolved policy; absent means the built-in default and the pod's annotations decide. */
   policy: policySchema.optional(),
   /** Decide and answer, but claim and start nothing. */

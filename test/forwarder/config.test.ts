@@ -27,6 +27,7 @@ describe('readForwarderConfig', () => {
       spoolDirectory: '/var/spool/heapcatch',
       spoolMaxBytes: 67_108_864,
       httpPort: 8080,
+      apiPort: 8081,
     });
   });
 

@@ -39,6 +39,7 @@ async function aForwarder(options: { cluster?: FakeCluster; namespaces?: string[
     spoolDirectory: directory.path,
     spoolMaxBytes: 1024 * 1024,
     httpPort: 0,
+    apiPort: 0,
     source: cluster,
     bus,
     time,

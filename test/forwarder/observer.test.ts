@@ -3,6 +3,7 @@ import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
 import { maxListedEventAgeSeconds, Observer } from '../../lib/forwarder/observer.ts';
 import { maxPendingEventCount, pendingEventSeconds } from '../../lib/forwarder/pending-events.ts';
 import { PodCache } from '../../lib/forwarder/pod-cache.ts';
+import { PodPolicies } from '../../lib/forwarder/pod-policies.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
 import type { Signal } from '../../lib/signal/signal.ts';
 import { aPod, aProbeEvent, FakeTime, recordingLog, startTime, valueOf } from './fakes.ts';
@@ -16,6 +17,7 @@ function anObserver(options: { maxPodCount?: number } = {}) {
   const observer = new Observer({
     clusterName: 'test',
     pods,
+    policies: new PodPolicies({ metrics, log }),
     send: (signal) => sent.push(signal),
     time,
     metrics,

@@ -147,6 +147,7 @@ async function startDemoForwarder(
     spoolDirectory,
     spoolMaxBytes: 1 << 20,
     httpPort: 0,
+    apiPort: 0,
     source: createWatchSource({ kubeconfig: cluster.kubeconfig, clusterName }),
     bus: observedBus(
       createEventBridgeSignalBus({ busName: aws.busName, region, endpoint: aws.endpoint }),

@@ -1,0 +1,103 @@
+import { CaptureError, messageOf } from '../errors.ts';
+import { expectedKill } from '../policy/deadline.ts';
+import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
+import { signalSchema, type Signal } from '../signal/signal.ts';
+import { validate } from '../validation.ts';
+import type { PodCache } from './pod-cache.ts';
+import type { PodPolicies } from './pod-policies.ts';
+
+/** Why a word about a pod led to no signal. Normal answers, never errors. */
+export type IntakeRefusal =
+  'PodUnknown' | 'ContainerUnknown' | 'ContainerAmbiguous' | 'PolicyDisabled' | 'InvalidSignal';
+
+export type IntakeAnswer =
+  | { outcome: 'sent'; signal: Signal }
+  | { outcome: 'refused'; reason: IntakeRefusal; message: string };
+
+/** What somebody other than the API server's watch says of a pod: an alert, a preStop hook, a sensor. */
+export type Word = Pick<Signal, 'namespace' | 'podName' | 'reason' | 'observedTime'> &
+  Partial<Pick<Signal, 'podUid' | 'containerName' | 'numbers' | 'alertName' | 'monitorName'>>;
+
+/**
+ * Makes signals of what is told to the forwarder, by the pods that it knows: a pod of a namespace that it does not watch
+ * is unknown, whoever asks. Without a container's name a pod must have one container only.
+ */
+export class SignalIntake {
+  readonly #options: {
+    readonly clusterName: string;
+    readonly pods: Pick<PodCache, 'get'>;
+    readonly policies: Pick<PodPolicies, 'of'>;
+    readonly send: (signal: Signal) => void;
+  };
+
+  constructor(options: {
+    clusterName: string;
+    pods: Pick<PodCache, 'get'>;
+    policies: Pick<PodPolicies, 'of'>;
+    send: (signal: Signal) => void;
+  }) {
+    this.#options = options;
+  }
+
+  submit(word: Word): IntakeAnswer {
+    const { namespace, podName, podUid } = word;
+    const pod = this.#options.pods.get(namespace, podName);
+    if (pod === undefined || (podUid !== undefined && podUid !== pod.podUid)) {
+      return refused('PodUnknown', `no pod ${namespace}/${podName} is known here`);
+    }
+    const container = containerOf(pod, word.containerName);
+    if ('outcome' in container) return container;
+    const policy = this.#options.policies.of(pod);
+    if (!policy.enabled) {
+      return refused('PolicyDisabled', `the policy of ${podName} says enabled: false`);
+    }
+    try {
+      const signal = { ...this.#signalOf(word, pod, container), policy };
+      this.#options.send(signal);
+      return { outcome: 'sent', signal };
+    } catch (error) {
+      if (!(error instanceof CaptureError && error.code === 'InvalidSignal')) throw error;
+      return refused('InvalidSignal', messageOf(error, 1_000));
+    }
+  }
+
+  #signalOf(word: Word, pod: PodFacts, container: ContainerFacts): Signal {
+    const { reason, observedTime } = word;
+    const kill = expectedKill(pod, container, { reason, observedTime });
+    const raw = {
+      ...word,
+      schemaVersion: 1,
+      clusterName: this.#options.clusterName,
+      podUid: pod.podUid,
+      containerName: container.containerName,
+      containerID: container.containerID,
+      nodeName: pod.nodeName,
+      expectedKillTime: kill?.sigkillTime.toISOString(),
+      numbers: { restartCount: container.restartCount, ...word.numbers },
+    };
+    return validate(signalSchema, raw, 'InvalidSignal', 'signal');
+  }
+}
+
+function containerOf(pod: PodFacts, containerName: string | undefined) {
+  const [only] = pod.containers;
+  if (containerName === undefined && pod.containers.length === 1 && only !== undefined) return only;
+  const names = pod.containers.map((container) => container.containerName).join(', ');
+  if (containerName === undefined) {
+    return refused(
+      'ContainerAmbiguous',
+      `pod ${pod.podName} has the containers ${names}; name one`,
+    );
+  }
+  return (
+    pod.containers.find((container) => container.containerName === containerName) ??
+    refused(
+      'ContainerUnknown',
+      `pod ${pod.podName} has no container ${containerName}, it has: ${names}`,
+    )
+  );
+}
+
+function refused(reason: IntakeRefusal, message: string): IntakeAnswer & { outcome: 'refused' } {
+  return { outcome: 'refused', reason, message };
+}
