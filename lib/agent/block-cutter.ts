@@ -93,14 +93,15 @@ export class BlockCutter {
   }
 
   /**
-   * Bytes that a record lacks whose beginning left with an earlier block. It can only be filled up; a record
-   * that began in the buffer is dropped by truncate() instead.
+   * The record that was not whole when the bytes ended, and whose beginning left with an earlier block. One that
+   * began in the buffer is dropped by truncate() alone.
    */
-  get bytesToFill(): number {
-    return this.#boundary() < 0 ? this.#chain.state.openRecordRemainingBytes : 0;
+  get openRecord(): OpenRecord | undefined {
+    const begunEarlier = this.#boundary() < 0 && this.#chain.state.openRecordRemainingBytes > 0;
+    return begunEarlier ? this.#open() : undefined;
   }
 
-  /** Drops a cut record (and the JVM's end record), so that the stream ends on a boundary. */
+  /** Drops what the buffer has of a cut record (and the JVM's end record). */
   truncate(): void {
     this.#length = Math.max(0, Math.min(this.#length, this.#boundary()));
   }

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { zstdCompress } from 'node:zlib';
 import { endRecord } from '../hprof/end-record.ts';
+import { writeBufferBytes } from '../hprof/salvage.ts';
 import type { IdentifierByteSize } from '../hprof/records.ts';
 import { BlockCutter, type OpenRecord, type RawBlock } from './block-cutter.ts';
 import { FrameCompressor, zstdParams } from './frame-compressor.ts';
@@ -24,6 +25,11 @@ export interface FrameSink {
   add(frame: Frame): Promise<void>;
   /** Makes durable what it was given, without waiting for more. */
   flush(): Promise<void>;
+  /**
+   * Takes back the frames of the record that the last frame left open, if none of them is on its way.
+   * @returns how many dump bytes they held; 0 when they can not be taken back.
+   */
+  dropOpenRecord(): number;
 }
 
 export interface StreamEnd {
@@ -161,14 +167,28 @@ export class FrameStream {
     };
   }
 
+  /** Zeros are values to an array, and an unknown sub-record to objects: a record that can hold these is dropped. */
   async #closeRecord(): Promise<void> {
-    while (this.#cutter.bytesToFill > 0) {
+    const open = this.#cutter.openRecord;
+    if (open !== undefined && open.recordBytes <= writeBufferBytes) {
+      await this.#tail;
+      this.#throwFailure();
+      const droppedBytes = this.#sink.dropOpenRecord();
+      this.#rawBytes -= droppedBytes;
+      if (droppedBytes === 0) await this.#fillRecord();
+    } else await this.#fillRecord();
+    this.#cutter.truncate();
+  }
+
+  async #fillRecord(): Promise<void> {
+    for (;;) {
+      const remainingBytes = this.#cutter.openRecord?.remainingBytes ?? 0;
+      if (remainingBytes === 0) return;
       const space = await this.space();
-      const zeros = space.subarray(0, this.#cutter.bytesToFill).fill(0);
+      const zeros = space.subarray(0, remainingBytes).fill(0);
       this.#cutter.filled(zeros.length);
       this.#filledBytes += zeros.length;
     }
-    this.#cutter.truncate();
   }
 
   async #takeBuffer(): Promise<Uint8Array> {

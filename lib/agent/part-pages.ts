@@ -48,6 +48,14 @@ export class PartPages {
     noteGarbage(bytes.length);
   }
 
+  /** Drops what was copied last, down to so many bytes. Call before any refer(). */
+  truncate(bytes: number): void {
+    const pageCount = Math.ceil(bytes / pageBytes);
+    this.#pool.giveBack(this.#pages.splice(pageCount));
+    this.#freeBytes = pageCount * pageBytes - bytes;
+    this.#bytes = bytes;
+  }
+
   /** Puts bytes at the end that nobody changes, and that need no page. */
   refer(bytes: Uint8Array): void {
     this.#tail.push(bytes);

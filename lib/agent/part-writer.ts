@@ -33,7 +33,15 @@ export interface ObjectEnd {
 
 interface OpenPart {
   readonly pages: PartPages;
-  readonly md5: Hash;
+  md5: Hash;
+  /** How far the stream was at the last frame that ended on a record boundary; absent when the part has none. */
+  boundary?: StreamLength;
+}
+
+interface StreamLength {
+  readonly partBytes: number;
+  readonly rawBytes: number;
+  readonly frameCount: number;
 }
 
 /**
@@ -64,6 +72,7 @@ export class PartWriter implements FrameSink {
     this.#options = options;
     this.#partCount = options.range.partCount;
     this.#part = this.#emptyPart();
+    this.#part.boundary = this.#streamLength();
   }
 
   /** With the frames that fill parts up. */
@@ -93,6 +102,7 @@ export class PartWriter implements FrameSink {
   async add({ bytes, rawBytes, open }: Frame): Promise<void> {
     this.#rawBytes += rawBytes;
     this.#append(bytes, rawBytes);
+    if (open === undefined) this.#part.boundary = this.#streamLength();
     if (this.#isLastNumber || this.#index >= firstGrowingIndex(this.#partCount)) this.#extend();
     if (this.#part.pages.bytes < this.#partBytes) return;
     if (this.#isLastNumber) await this.#extending;
@@ -100,6 +110,19 @@ export class PartWriter implements FrameSink {
     const partBytes = this.#partBytes;
     if (open && open.recordBytes < partBytes) return;
     await this.#send(open);
+  }
+
+  dropOpenRecord(): number {
+    const { pages, boundary } = this.#part;
+    if (boundary === undefined) return 0;
+    const droppedBytes = this.#rawBytes - boundary.rawBytes;
+    this.#rawBytes = boundary.rawBytes;
+    this.#compressedBytes -= pages.bytes - boundary.partBytes;
+    this.#frames.truncate(boundary.frameCount);
+    pages.truncate(boundary.partBytes);
+    this.#part.md5 = createHash('md5');
+    for (const chunk of pages.chunks) this.#part.md5.update(chunk);
+    return droppedBytes;
   }
 
   /** Sends the open part, which must end on a boundary, before it has its size. */
@@ -179,6 +202,7 @@ export class PartWriter implements FrameSink {
     const index = this.#index;
     const rawEndBytes = this.#rawBytes;
     this.#part = this.#emptyPart();
+    if (open === undefined) this.#part.boundary = this.#streamLength();
     this.#index += 1;
     await this.#sender.send({
       partNumber: this.#options.range.firstPartNumber + index,
@@ -200,6 +224,15 @@ export class PartWriter implements FrameSink {
       durableBytes = next;
     }
     if (durableBytes !== undefined) this.#options.onDurable?.(durableBytes);
+  }
+
+  #streamLength(): StreamLength {
+    const { pages } = this.#part;
+    return {
+      partBytes: pages.bytes,
+      rawBytes: this.#rawBytes,
+      frameCount: this.#frames.count,
+    };
   }
 
   #emptyPart(): OpenPart {

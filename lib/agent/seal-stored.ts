@@ -37,6 +37,8 @@ class SealedStream implements FrameSink {
   readonly #stream: number;
   readonly #sink: FrameSink;
   #frameCount = 0;
+  /** Frames of the record that the last one left open. */
+  #openFrameCount = 0;
 
   constructor(object: SealedObject, stream: number, sink: FrameSink) {
     this.#object = object;
@@ -51,6 +53,7 @@ class SealedStream implements FrameSink {
   add(frame: Frame): Promise<void> {
     const place = { kind: 'data', stream: this.#stream, number: this.#frameCount } as const;
     this.#frameCount += 1;
+    this.#openFrameCount = frame.open ? this.#openFrameCount + 1 : 0;
     const bytes = sealFrame(this.#object, place, frame.bytes);
     // The compressor's buffer, and the cipher's; the sink tells of the third.
     noteGarbage(2 * frame.bytes.length);
@@ -59,6 +62,13 @@ class SealedStream implements FrameSink {
 
   flush(): Promise<void> {
     return this.#sink.flush();
+  }
+
+  dropOpenRecord(): number {
+    const droppedBytes = this.#sink.dropOpenRecord();
+    if (droppedBytes > 0) this.#frameCount -= this.#openFrameCount;
+    this.#openFrameCount = 0;
+    return droppedBytes;
   }
 }
 

@@ -38,6 +38,11 @@ export class FrameSizes {
     this.#count += 1;
   }
 
+  /** Forgets all but the first ones. */
+  truncate(count: number): void {
+    this.#count = Math.min(this.#count, count);
+  }
+
   writeTo(target: DataView, offset: number): void {
     for (let word = 0; word < this.#count * 2; word += 1) {
       target.setUint32(offset + word * 4, this.#words[word] ?? 0, true);

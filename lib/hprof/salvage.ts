@@ -9,8 +9,14 @@ export interface SalvageTail {
 }
 
 /**
+ * The JVM's write buffer: no record up to this size, head included, is sure to hold a single array, and every larger one
+ * does (heapDumper.cpp, DumpWriter: io_buffer_max_size).
+ */
+export const writeBufferBytes = 1024 * 1024;
+
+/**
  * What makes a stream parseable again that was cut inside a record. Zeros fill the record: one larger than the
- * JVM's write buffer of 1 MiB holds a single array, and zeros are values to it. A smaller one (a JVM that is
+ * JVM's write buffer holds a single array, and zeros are values to it. A smaller one (a JVM that is
  * killed leaves those too) holds many objects; filled, it keeps the chain whole but cannot be read itself. Cut
  * such a stream at its last boundary instead.
  * @param remainingBytes bytes of the open record's body still to come; 0 at a boundary.

@@ -1,9 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { zstdDecompressSync } from 'node:zlib';
 import { DumpUpload, type DumpStream } from '../../lib/agent/dump-upload.ts';
 import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
+import { HeapScan } from '../../lib/hprof/scan.ts';
+import { HprofWriter } from '../hprof/hprof-writer.ts';
 import { end, header, record, segmentTag, utf8Tag } from './hprof-bytes.ts';
 
 const names = Buffer.concat([header, record(utf8Tag, 300, 1)]);
@@ -23,6 +26,7 @@ function segment(count: number): Buffer {
 function uploadOf(options: {
   partCount: number;
   segmentCount: number;
+  partBytes?: number;
   morePartNumbers: (partCount: number) => Promise<number>;
 }) {
   const announced: (readonly number[])[] = [];
@@ -60,6 +64,34 @@ async function feed(stream: DumpStream, bytes: Buffer): Promise<void> {
     position += count;
   }
 }
+
+describe('DumpUpload of a dump that was cut', () => {
+  /** As HotSpot writes them: each segment holds many objects, and is larger than a block. */
+  const segments = Array.from({ length: 6 }, (_, index) =>
+    Buffer.from(
+      new HprofWriter().segment((objects) => {
+        for (let n = 0; n < 80; n += 1) objects.instance(index * 100 + n + 1, 7, [1, 2, 3, 4, 5]);
+      }).bytes,
+    ),
+  );
+  const classes = new HprofWriter().segment((body) => body.classDump(7, { fieldTypes: [8] })).bytes;
+  const dump = Buffer.concat([names, classes, ...segments, end]);
+
+  it('can be read to its end wherever it was cut', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: names.length, max: dump.length - 1 }), async (cutAt) => {
+        const { upload, object } = uploadOf({
+          ...{ partCount: 64, segmentCount: 0, partBytes: 8_000 },
+          morePartNumbers: (partCount) => Promise.resolve(partCount),
+        });
+        await feed(upload.openBase(noFile), dump.subarray(0, cutAt));
+        const scan = new HeapScan();
+        scan.push(await object());
+        expect(scan.finish().chain.ended).toBe(true);
+      }),
+    );
+  });
+});
 
 describe('DumpUpload with more part numbers', () => {
   it('goes on with the only stream', async () => {

@@ -150,8 +150,7 @@ describe('followDump', () => {
     const result = await following;
 
     expect(result).toMatchObject({ whole: false, fault: { code: 'DumpFailed' } });
-    const filled = Buffer.concat([p1.subarray(0, -11), Buffer.alloc(11)]);
-    expect((await object(false)).equals(Buffer.concat([names, p0, filled, end]))).toBe(true);
+    expect((await object(false)).equals(Buffer.concat([names, p0, end]))).toBe(true);
   });
 
   it('gives the words of a JVM that created no file', async () => {

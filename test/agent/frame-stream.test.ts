@@ -8,6 +8,7 @@ import {
   type Frame as CompressedFrame,
 } from '../../lib/agent/frame-stream.ts';
 import { RecordChain } from '../../lib/hprof/record-chain.ts';
+import { writeBufferBytes } from '../../lib/hprof/salvage.ts';
 import { end, header, record, segmentTag, utf8Tag } from './hprof-bytes.ts';
 
 const blockBytes = 1_000;
@@ -17,7 +18,10 @@ interface Frame {
   open: OpenRecord | undefined;
 }
 
-function collect(options: FrameStreamOptions = {}): {
+function collect(
+  options: FrameStreamOptions = {},
+  takesBack = true,
+): {
   frames: Frame[];
   stream: FrameStream;
   flushed: number[];
@@ -34,6 +38,10 @@ function collect(options: FrameStreamOptions = {}): {
       expect(raw.length).toBe(rawBytes);
       frames.push({ raw, open });
       return Promise.resolve();
+    },
+    dropOpenRecord: () => {
+      const boundary = frames.findLastIndex(({ open }) => open === undefined) + 1;
+      return takesBack ? rawOf(frames.splice(boundary)).length : 0;
     },
   } satisfies FrameSink;
   const stream = new FrameStream(blockBytes, sink, options);
@@ -126,9 +134,33 @@ describe('FrameStream', () => {
     expect(streamEnd).toMatchObject({ ended: false, filledBytes: 0, recordCount: 2 });
   });
 
-  it('fills a record with zeros whose beginning had left already', async () => {
-    const cut = Buffer.concat([header, record(segmentTag, 5_000).subarray(0, 2_000)]);
+  it('takes a cut record back that can hold objects, though frames of it were made', async () => {
+    const whole = Buffer.concat([header, record(segmentTag, 100)]);
     const { frames, stream } = collect();
+
+    await feed(stream, Buffer.concat([whole, record(segmentTag, 5_000).subarray(0, 3_333)]));
+    const streamEnd = await stream.finish();
+
+    expect(rawOf(frames).equals(whole)).toBe(true);
+    const expected = { rawBytes: whole.length, filledBytes: 0, recordCount: 1, ended: false };
+    expect(streamEnd).toMatchObject(expected);
+  });
+
+  it('fills a cut record with zeros that is larger than the write buffer: it holds one array', async () => {
+    const bodyBytes = writeBufferBytes - 8;
+    const cut = Buffer.concat([header, record(segmentTag, bodyBytes).subarray(0, 2_000)]);
+    const { frames, stream } = collect();
+
+    await feed(stream, cut);
+    const streamEnd = await stream.finish();
+
+    expect(rawOf(frames).subarray(0, cut.length).equals(cut)).toBe(true);
+    expect(streamEnd.filledBytes).toBe(bodyBytes + 9 - 2_000);
+  });
+
+  it('fills a record with zeros whose beginning is on its way already', async () => {
+    const cut = Buffer.concat([header, record(segmentTag, 5_000).subarray(0, 2_000)]);
+    const { frames, stream } = collect({}, false);
 
     await feed(stream, cut);
     const streamEnd = await stream.finish();
@@ -230,7 +262,9 @@ describe('FrameStream', () => {
   it('holds the reader back while the sink is busy, at three blocks', async () => {
     let release: () => void = () => undefined;
     const busy = new Promise<void>((resolve) => (release = resolve));
-    const stream = new FrameStream(blockBytes, { add: () => busy, flush: () => busy });
+    const stream = new FrameStream(blockBytes, {
+      ...{ add: () => busy, flush: () => busy, dropOpenRecord: () => 0 },
+    });
     const dump = Buffer.concat([header, ...Array.from({ length: 100 }, () => record(1, 91))]);
     let fedBytes = 0;
     const feeding = (async () => {
@@ -255,6 +289,7 @@ describe('FrameStream', () => {
     const stream = new FrameStream(blockBytes, {
       add: () => Promise.reject(new Error('no more parts')),
       flush: () => Promise.resolve(),
+      dropOpenRecord: () => 0,
     });
 
     const feeding = feed(stream, Buffer.concat([header, record(segmentTag, 50_000)]));

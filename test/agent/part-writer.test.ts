@@ -108,6 +108,36 @@ describe('PartWriter', () => {
     expect(parts.frames.count).toBe(2);
   });
 
+  it('takes back the frames of an open record, and goes on as if they had never come', async () => {
+    const { parts, stored, finish } = writer();
+    const open = (remainingBytes: number): OpenRecord => ({ remainingBytes, recordBytes: 99 });
+
+    await parts.add(frameOf(60));
+    await parts.add(frameOf(20, open(50)));
+    await parts.add(frameOf(30, open(20)));
+    expect(parts.dropOpenRecord()).toBe(500);
+    expect(parts.dropOpenRecord()).toBe(0);
+    const [result] = await finish(frame(9));
+
+    const body = stored.get(1)!;
+    expect(body.subarray(0, 69)).toEqual(Buffer.concat([frame(60), frame(9)]));
+    expect(parseSeekTable(body.subarray(69), body.length)?.length).toBe(2);
+    expect(parts.compressedBytes).toBe(body.length);
+    expect(result?.md5).toBe(createHash('md5').update(body).digest('hex'));
+  });
+
+  it('takes the open record back that is the first thing of a part, but none that an earlier part begins', async () => {
+    const { parts } = writer();
+
+    await parts.add(frameOf(120));
+    await parts.add(frameOf(30, { remainingBytes: 5, recordBytes: 99 }));
+    expect(parts.dropOpenRecord()).toBe(300);
+
+    await parts.add(frameOf(120, { remainingBytes: 5_000, recordBytes: 6_200 }));
+    await parts.add(frameOf(30, { remainingBytes: 4_700, recordBytes: 6_200 }));
+    expect(parts.dropOpenRecord()).toBe(0);
+  });
+
   it('waits for the end of an open record that is smaller than a part', async () => {
     const { parts, stored, log, finish } = writer();
 

@@ -81,6 +81,17 @@ describe('an encrypted dump', () => {
     expect(decompressed(one).equals(dump.subarray(rawStart, rawStart + rawBytes))).toBe(true);
   });
 
+  it('counts the frames of a cut record no more that were taken back', async () => {
+    const { upload, object } = uploadOf(0);
+    const cut = record(segmentTag, 1_900).subarray(0, 1_500);
+
+    await feed(upload.openBase(noFile), Buffer.concat([names, cut]));
+    const { frames, account } = read('heapDump', await object());
+
+    expect(decompressed(frames).equals(Buffer.concat([names, end]))).toBe(true);
+    expect(account.whole).toBe(true);
+  });
+
   it('numbers each of its streams by itself, and accounts for all of them', async () => {
     const { upload, object } = uploadOf(1);
 
