@@ -39,6 +39,7 @@ export async function runAgent(
   lab: Lab,
   jvm: BenchJvm,
   onDumpFile: () => void = () => undefined,
+  orders: { mayWait?: boolean; skipMerge?: boolean } = {},
 ): Promise<AgentRun> {
   const { objects } = lab.s3;
   const captureId = randomBytes(8).toString('hex');
@@ -46,7 +47,9 @@ export async function runAgent(
   const uploadId = await objects.createMultipartUpload(objectKey, 'application/zstd');
   const manifestKey = `${captureId}/manifest.json`;
   const ticketKey = `${captureId}/ticket.json`;
-  const ticket = await ticketOf(lab, jvm, { captureId, objectKey, uploadId, manifestKey });
+  const ticket = await ticketOf(lab, jvm, {
+    ...{ captureId, objectKey, uploadId, manifestKey, orders },
+  });
   await objects.putObject(ticketKey, Buffer.from(JSON.stringify(ticket)), {
     contentType: 'application/json',
   });
@@ -75,7 +78,13 @@ export async function runAgent(
 async function ticketOf(
   lab: Lab,
   jvm: BenchJvm,
-  upload: { captureId: string; objectKey: string; uploadId: string; manifestKey: string },
+  upload: {
+    captureId: string;
+    objectKey: string;
+    uploadId: string;
+    manifestKey: string;
+    orders: object;
+  },
 ): Promise<unknown> {
   const { objects } = lab.s3;
   const { captureId, objectKey, uploadId, manifestKey } = upload;
@@ -96,6 +105,7 @@ async function ticketOf(
       partUrls: await objects.presignParts(objectKey, uploadId, partCount, deadlineSeconds),
       directories: [lab.dumps],
       expectedBytes,
+      ...upload.orders,
     },
     progressUrl: await objects.presignPut(`${captureId}/progress.json`, deadlineSeconds),
     manifestUrl: await objects.presignPut(manifestKey, deadlineSeconds),

@@ -6,7 +6,19 @@ import { Lab, type BenchJvm } from './lab.ts';
 import { metricOf, type Metric } from './report.ts';
 import { benchJdks, heapMebibytes, repeatCount, say } from './settings.ts';
 
+type Orders = { mayWait?: boolean; skipMerge?: boolean };
 type Pair = Record<'ours' | 'reference', number>;
+
+/** `free`: what an alert or a person asks for; the other one is what is done when a kill is near. */
+const pauseOrders: readonly (readonly [string, Orders])[] = [
+  ['free', { mayWait: true }],
+  ['kill-expected', {}],
+];
+const stallOrders: readonly (readonly [string, Orders])[] = [
+  ['', { mayWait: true }],
+  ['-kill-expected', {}],
+  ['-skip-merge', { skipMerge: true }],
+];
 
 /**
  * How long the application stands still for a dump: by the JVM's own safepoint log on each JDK, and on JDK 25 by what
@@ -19,12 +31,18 @@ export function benchPause(): Promise<readonly Metric[]> {
       const jvm = await lab.startJvm(jdk, 'objects', heapMebibytes(), {
         jvmOptions: ['-Xlog:safepoint:stdout:utctime'],
       });
-      metrics.push(metricOf(`pause/jcmd-${jdk.major}-free`, await pairsOf(lab, jvm, pauseOf)));
+      for (const [name, orders] of pauseOrders) {
+        const pairs = await pairsOf(lab, jvm, orders, pauseOf);
+        metrics.push(metricOf(`pause/jcmd-${jdk.major}-${name}`, pairs));
+      }
       await jvm.kill();
     }
     for (const jdk of benchJdks([25])) {
       const jvm = await lab.startJvm(jdk, 'objects', heapMebibytes(), { allocating: true });
-      metrics.push(metricOf(`stall/jcmd-${jdk.major}`, await pairsOf(lab, jvm, stallOf)));
+      for (const [name, orders] of stallOrders) {
+        const pairs = await pairsOf(lab, jvm, orders, stallOf);
+        metrics.push(metricOf(`stall/jcmd-${jdk.major}${name}`, pairs));
+      }
       await jvm.kill();
     }
     return metrics;
@@ -35,18 +53,19 @@ export function benchPause(): Promise<readonly Metric[]> {
 async function pairsOf(
   lab: Lab,
   jvm: BenchJvm,
+  orders: Orders,
   measure: (jvm: BenchJvm, dump: () => Promise<void>) => Promise<number>,
 ): Promise<Pair[]> {
   const pairs: Pair[] = [];
   for (let repeat = 0; repeat <= repeatCount(); repeat += 1) {
     const ours = await measure(jvm, async () => {
-      await runAgent(lab, jvm);
+      await runAgent(lab, jvm, undefined, orders);
     });
     const reference = await measure(jvm, () => {
       rmSync(lab.jcmdDump(jvm), { force: true });
       return Promise.resolve();
     });
-    say(JSON.stringify({ jdk: jvm.jdk.major, repeat, ours, reference }));
+    say(JSON.stringify({ jdk: jvm.jdk.major, ...orders, repeat, ours, reference }));
     if (repeat > 0) pairs.push({ ours, reference });
   }
   return pairs;

@@ -243,13 +243,14 @@ async function dumpHeap(
 async function settleWork(
   { reach, ticket, manifest, log }: Capture,
   jvm: ProcessFacts,
-  { blockBytes, partBytes, partUrls, expectedBytes: ticketBytes }: NonNullable<Ticket['heapDump']>,
+  heapDump: NonNullable<Ticket['heapDump']>,
   jdkMajor = firstParallelDumpMajor,
 ): Promise<{ sizes: ShapeSizes; pace: Pace }> {
-  const { expectedBytes } = expectedDump(ticketBytes, manifest.jvm?.heapUsedBytes);
+  const { blockBytes, partBytes, partUrls, mayWait = false } = heapDump;
+  const { expectedBytes } = expectedDump(heapDump.expectedBytes, manifest.jvm?.heapUsedBytes);
   const segmented = jdkMajor >= firstParallelDumpMajor;
   const order = { blockBytes, partBytes, partCount: partUrls.length, expectedBytes, segmented };
-  const work = await planWorkBeside(reach, jvm, { rung: ticket.rung, order, log });
+  const work = await planWorkBeside(reach, jvm, { rung: ticket.rung, order, mayWait, log });
   if (work.pace === 'niced') await niceThisProcess();
   manifest.work = work;
   const sizes = sizesOf(work.shape, order);

@@ -26,12 +26,12 @@ const maxFileBytes = 64 * 1024;
 export async function planWorkBeside(
   reach: Pick<JvmReach, 'cgroupFacts'>,
   jvm: ProcessFacts,
-  { rung, order, log }: { rung: Rung; order: DumpOrder; log: Logger },
+  { log, ...ordered }: { rung: Rung; order: DumpOrder; mayWait: boolean; log: Logger },
 ): Promise<NonNullable<Manifest['work']>> {
   const own = await readCgroupOf('/proc', 'self', '/');
-  const above = await reach.cgroupFacts(jvm, rung);
+  const above = await reach.cgroupFacts(jvm, ordered.rung);
   log.info('limits read', { own: own && limitsOf(own), jvm: above && limitsOf(above) });
-  const plan = planWork({ rung, order, ...(own && { own }), ...(above && { jvm: above }) });
+  const plan = planWork({ ...ordered, ...(own && { own }), ...(above && { jvm: above }) });
   if ('pace' in plan) return plan;
   const { neededBytes, headroomBytes } = plan;
   throw new CaptureError(

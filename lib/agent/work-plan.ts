@@ -23,6 +23,8 @@ export interface WorkFacts {
   readonly own?: CgroupFacts;
   readonly jvm?: CgroupFacts;
   readonly order: DumpOrder;
+  /** No kill is expected, and the dump can be read once the JVM has written it. */
+  readonly mayWait?: boolean;
 }
 
 /** What the ticket asks for. */
@@ -125,7 +127,9 @@ function roomBeside(levels: readonly MemoryLevel[], ownUsedBytes = 0): Limit {
 }
 
 /** Measured pauses, as multiples of a bare jcmd's, stand in docs/decisions/agent.md. */
-function paceOf({ rung, jvm, order }: WorkFacts): { pace: Pace; paceReason: string } {
+function paceOf({ rung, jvm, order, mayWait }: WorkFacts): { pace: Pace; paceReason: string } {
+  if (mayWait)
+    return { pace: 'heldBack', paceReason: 'no kill is expected: the pause comes first' };
   if (rung === 'nodeAgent') {
     return { pace: 'overlap', paceReason: "own pod, whose CPU time is not the JVM's" };
   }

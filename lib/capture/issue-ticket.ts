@@ -109,13 +109,16 @@ function encryptionOrder({ plain, encryption }: DataKey): Ticket['encryption'] {
 
 async function heapDumpOrder(
   objects: ObjectStore,
-  { record, plan, uploadId }: TicketOrder,
+  { record, plan, rung, uploadId }: TicketOrder,
   objectKey: string,
   expiresSeconds: number,
 ): Promise<Ticket['heapDump']> {
   if (!plan.heapDump.wanted || uploadId === undefined) return undefined;
   const { directories, sizeLimits, blockBytes, partBytes, partCount, expectedBytes } =
     plan.heapDump;
+  const { skipMerge } = record.policy.heapDump;
+  // A merge fails only for an agent that follows its segment; and the exec agent refuses what it does not know.
+  const mayWait = plan.heapDump.mayWait && !skipMerge && rung !== 'exec';
   const urls = await objects.presignParts(objectKey, uploadId, partCount, expiresSeconds);
   return {
     codec: 'zstd',
@@ -127,7 +130,8 @@ async function heapDumpOrder(
     ...(sizeLimits && { sizeLimits: { ...sizeLimits } }),
     ...(record.policy.redact !== 'none' && { redact: record.policy.redact }),
     // An older agent refuses what it does not know.
-    ...(record.policy.heapDump.skipMerge && { skipMerge: true }),
+    ...(skipMerge && { skipMerge: true }),
+    ...(mayWait && { mayWait: true }),
   };
 }
 

@@ -18,6 +18,8 @@ export type HeapDumpPlan =
       partBytes: number;
       partCount: number;
       expectedBytes: number;
+      /** As Decision. */
+      mayWait?: true;
     }
   | { wanted: false; reason: 'NotAskedFor' | 'NoDumpDirectory' | 'DumpTooLarge' };
 
@@ -37,7 +39,7 @@ export interface PlanInput {
   pod: PodFacts;
   container: ContainerFacts;
   policy: Policy;
-  decision: { artifacts: readonly Artifact[]; expectedBytes: number };
+  decision: { artifacts: readonly Artifact[]; expectedBytes: number; mayWait?: true };
   /** The ready agent pod of the node, if there is one. */
   nodeAgent: { podName: string } | undefined;
   /** Why it is not known whether there is one. */
@@ -126,7 +128,16 @@ export function planHeapDump(
   // Where the numbers would not do, the later parts are larger.
   const sizes = { partCount, firstBytes: partBytes, expectedBytes: wantedBytes };
   if (partsSuffice(sizes)) {
-    return { wanted: true, directories, blockBytes, partBytes, partCount, expectedBytes };
+    const mayWait = decision.mayWait ? { mayWait: true as const } : {};
+    return {
+      wanted: true,
+      directories,
+      blockBytes,
+      partBytes,
+      partCount,
+      expectedBytes,
+      ...mayWait,
+    };
   }
   return { wanted: false, reason: 'DumpTooLarge' };
 }

@@ -81,6 +81,8 @@ export const ticketSchema = z.strictObject({
       redact: z.enum(redactModes).exclude(['none']).optional(),
       /** Lets the merge of JDK ≥ 22 fail at once, which spares the application its second stall. */
       skipMerge: z.boolean().optional(),
+      /** No kill is expected: the agent may leave the CPU to the JVM until that has written its dump. */
+      mayWait: z.boolean().optional(),
     })
     .optional(),
   /**

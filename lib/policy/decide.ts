@@ -1,5 +1,5 @@
 import { captureIdOf } from '../signal/capture-id.ts';
-import type { Signal } from '../signal/signal.ts';
+import type { Signal, SignalReason } from '../signal/signal.ts';
 import { expectedDumpBytes } from './deadline.ts';
 import { heapDumpNote, killOf, tooLate } from './decide-deadline.ts';
 import { skippedByHistory, skippedByReadyReplicas } from './decide-limits.ts';
@@ -24,11 +24,20 @@ export type Decision =
       expectedBytes: number;
       /** RFC 3339, expected SIGKILL; absent when nothing says that the container will be killed. */
       deadlineTime?: string;
+      /** Nothing says that the JVM will end soon: the pause counts, and not how soon the dump is in the bucket. */
+      mayWait?: true;
       /** What the reader of the decision should know, e.g. that the time is too short for the heap dump. */
       note?: string;
     }
   | Skip;
 
+/** What these tell of kills nobody by itself; a heap or a cgroup near its limit can end the JVM at any moment. */
+const waitingReasons: ReadonlySet<SignalReason> = new Set([
+  'Manual',
+  'GcLimitCrossed',
+  'AlertFiring',
+  'Scheduled',
+]);
 const maxAgeSeconds = 900;
 const maxAheadSeconds = 300;
 
@@ -128,6 +137,9 @@ function dumpOf(facts: DecisionFacts, containerID: string, captureId: string): D
     artifacts: wanted,
     expectedBytes: heapDump ? expectedDumpBytes(facts.container) : 0,
     ...(deadlineTime === undefined ? {} : { deadlineTime }),
+    ...(deadlineTime === undefined && waitingReasons.has(facts.signal.reason)
+      ? { mayWait: true }
+      : {}),
     ...(note === undefined ? {} : { note }),
   };
 }

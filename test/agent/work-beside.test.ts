@@ -33,9 +33,8 @@ function addContainer(pid: number, files: Record<string, string>, folder = 'sys/
 
 async function plan(rung: Rung) {
   return planWorkBeside(directReach(proc.path), (await readProcess(proc.path, 10))!, {
-    rung,
-    order,
-    log,
+    ...{ rung, order, log },
+    mayWait: false,
   });
 }
 

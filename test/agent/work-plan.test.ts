@@ -42,6 +42,14 @@ describe('the pace', () => {
     });
   });
 
+  it('is held back wherever no kill is expected', () => {
+    const segmented = { ...order, segmented: true };
+
+    expect(
+      planWork({ rung: 'nodeAgent', order: segmented, own: free, mayWait: true }),
+    ).toMatchObject({ pace: 'heldBack', paceReason: expect.stringContaining('no kill') });
+  });
+
   it('is never held back from segments, which are gone with their merge', () => {
     const segmented = { ...order, segmented: true };
     const jvm = container(1);

@@ -203,6 +203,16 @@ describe('startCapture', () => {
     expect(world.ticket().heapDump).not.toHaveProperty('redact');
   });
 
+  it('lets the agent wait for the JVM where no kill is expected, unless a merge is to fail', async () => {
+    await start({ reason: 'Manual' });
+    expect(world.ticket().heapDump?.mayWait).toBe(true);
+
+    world = new World();
+    world.cluster.pod = podFacts({ annotations: { 'heapcatch.dev/skip-merge': 'true' } });
+    await start({ reason: 'Manual' });
+    expect(world.ticket().heapDump).not.toHaveProperty('mayWait');
+  });
+
   it('takes no claim when there is no way to the JVM', async () => {
     world.cluster.nodeAgent = undefined;
     world.cluster.pod = podFacts({}, { runAsUser: 0 });

@@ -317,6 +317,22 @@ describe('the deadline', () => {
     expect(decision).not.toHaveProperty('deadlineTime');
   });
 
+  it.each([
+    ['Manual', patient, true],
+    ['AlertFiring', patient, true],
+    ['AlertFiring', deleted, undefined],
+    // Nobody can tell when a heap or a cgroup near its limit ends the JVM.
+    ['GcStorm', patient, undefined],
+  ] as const)(
+    '%s lets the dump wait for the JVM only where none is expected',
+    (reason, pod, mayWait) => {
+      const decision = decided({ signal: reported(reason), pod });
+
+      expect(decision.decision).toBe('dump');
+      expect('mayWait' in decision ? decision.mayWait : undefined).toBe(mayWait);
+    },
+  );
+
   it('is the one of the signal where the facts tell none', () => {
     const { livenessProbe, ...unprobed } = container();
     const changes = {
