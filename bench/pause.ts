@@ -17,7 +17,7 @@ const pauseOrders: readonly (readonly [string, Orders])[] = [
 const stallOrders: readonly (readonly [string, Orders])[] = [
   ['', { mayWait: true }],
   ['-kill-expected', {}],
-  ['-skip-merge', { skipMerge: true }],
+  ['-skip-merge', { mayWait: true, skipMerge: true }],
 ];
 
 /**

@@ -125,7 +125,10 @@ export class DumpUpload implements DumpStreams {
     return this.#streams.some(({ parts }) => parts.exhausted);
   }
 
-  /** No stream takes bytes until the promise has settled, whatever its outcome. Call before the first is opened. */
+  /**
+   * No stream that holds objects takes bytes until the promise has settled, whatever its outcome. The base of a dump in
+   * segments holds names alone, and is where its follower sees that they have come. Call before the first is opened.
+   */
   holdUntil(settled: Promise<unknown>): void {
     this.#held = settled;
   }
@@ -262,7 +265,8 @@ export class DumpUpload implements DumpStreams {
     const redactor = this.#redaction?.redactorFor(fileHeader);
     const sink = this.#sealing?.streamInto(parts, range.firstPartNumber) ?? parts;
     const frames = new FrameStream(blockBytes, sink, { fileHeader, redactor });
-    if (this.#held) frames.holdUntil(this.#held);
+    const holdsObjects = !isFirst || this.#ranges === undefined;
+    if (this.#held && holdsObjects) frames.holdUntil(this.#held);
     this.#streams.push({ frames, parts });
     return frames;
   }

@@ -117,8 +117,8 @@ async function heapDumpOrder(
   const { directories, sizeLimits, blockBytes, partBytes, partCount, expectedBytes } =
     plan.heapDump;
   const { skipMerge } = record.policy.heapDump;
-  // A merge fails only for an agent that follows its segment; and the exec agent refuses what it does not know.
-  const mayWait = plan.heapDump.mayWait && !skipMerge && rung !== 'exec';
+  // The exec agent refuses what it does not know.
+  const mayWait = plan.heapDump.mayWait && rung !== 'exec';
   const urls = await objects.presignParts(objectKey, uploadId, partCount, expiresSeconds);
   return {
     codec: 'zstd',

@@ -336,6 +336,27 @@ describe('followDump', () => {
     expect((await object(false)).equals(whole)).toBe(true);
   });
 
+  it('held back, reads the names at once and the objects when the JVM has answered, though their files are gone by then', async () => {
+    const released = Promise.withResolvers<undefined>();
+    upload.holdUntil(released.promise);
+    writeFileSync(file('d.hprof'), names);
+    writeFileSync(file('d.hprof.p0'), p0);
+    writeFileSync(file('d.hprof.p1'), p1);
+    const following = follow();
+    await readUpTo(names.length);
+    while (!(await holdsOpen('d.hprof.p1'))) await new Promise((resolve) => setImmediate(resolve));
+    expect(seenBytes).toBe(names.length);
+
+    appendFileSync(file('d.hprof'), Buffer.concat([p0, p1, end]));
+    rmSync(file('d.hprof.p0'));
+    rmSync(file('d.hprof.p1'));
+    answer(said('Heap dump file created'));
+    released.resolve(undefined);
+
+    expect(await following).toEqual({ whole: true });
+    expect((await object(true)).equals(whole)).toBe(true);
+  });
+
   it('ends at the stop, and keeps what it has', async () => {
     writeFileSync(file('d.hprof'), Buffer.concat([names, p0]));
     const following = follow();

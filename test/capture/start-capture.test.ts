@@ -203,13 +203,12 @@ describe('startCapture', () => {
     expect(world.ticket().heapDump).not.toHaveProperty('redact');
   });
 
-  it('lets the agent wait for the JVM where no kill is expected, unless a merge is to fail', async () => {
+  it('lets the agent wait for the JVM where no kill is expected', async () => {
     await start({ reason: 'Manual' });
     expect(world.ticket().heapDump?.mayWait).toBe(true);
 
     world = new World();
-    world.cluster.pod = podFacts({ annotations: { 'heapcatch.dev/skip-merge': 'true' } });
-    await start({ reason: 'Manual' });
+    await start({ reason: 'LivenessProbeFailing', numbers: { failureCount: 3 } });
     expect(world.ticket().heapDump).not.toHaveProperty('mayWait');
   });
 
