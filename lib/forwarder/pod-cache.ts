@@ -30,6 +30,10 @@ export class PodCache {
     return this.#byName.get(keyOf(namespace, podName));
   }
 
+  values(): Iterable<PodFacts> {
+    return this.#byName.values();
+  }
+
   /** Answers `refused` for a pod not yet known when the cache is full; pods that are known stay. */
   put(pod: PodFacts): PodChange {
     const key = keyOf(pod.namespace, pod.podName);

@@ -42,6 +42,7 @@ export function podFactsOf(
     podUid: metadata.uid,
     nodeName: spec.nodeName,
     podIP: status.podIP,
+    hostNetwork: spec.hostNetwork === true ? (true as const) : undefined,
     workload: owner.workload,
     readyReplicaCount: owner.readyReplicaCount,
     phase,

@@ -2,6 +2,7 @@
 export const skipReasons = [
   // the signal
   'SignalTooOld',
+  'AlertNotFiring',
   'HeapAlreadyGone',
   'StartupProbeFailing',
   'ReadinessProbeFailing',

@@ -21,6 +21,7 @@ describe('readForwarderConfig', () => {
   it('fills in the documented defaults', () => {
     expect(readForwarderConfig(good)).toEqual({
       clusterName: 'prod-eu',
+      alertsCluster: 'prod-eu',
       namespaces: [''],
       eventBusName: 'heapcatch-dev',
       region: 'eu-central-1',
