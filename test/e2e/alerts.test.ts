@@ -12,7 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { checkStoredDump } from '../../lib/local/dump-check.ts';
-import { buildBase, buildImage } from './cluster.ts';
+import { parseAlertmanagerBody } from '../../lib/signal/from-alertmanager.ts';
+import { buildBase, buildImage, type Pod } from './cluster.ts';
 import { type Environment, javaImage, startEnvironment } from './environment.ts';
 import {
   jmxExporterJar,
@@ -126,7 +127,20 @@ function monitoringFile(
   return copy;
 }
 
-async function startMonitoring(): Promise<void> {
+/** What service discovery would say of the pod: Debian's Prometheus is built without that of Kubernetes. */
+function discovered(pod: Pod): unknown {
+  return {
+    targets: [`${pod.status.podIP ?? ''}:9404`],
+    labels: {
+      __meta_kubernetes_namespace: environment.namespace,
+      __meta_kubernetes_pod_name: pod.metadata.name,
+      __meta_kubernetes_pod_container_name: 'app',
+      __meta_kubernetes_pod_container_port_name: 'metrics',
+    },
+  };
+}
+
+async function startMonitoring(pod: Pod): Promise<void> {
   writeFileSync(path.join(folder, 'token'), token);
   const alertmanagerConfig = monitoringFile('alertmanager.yaml', [
     [/url: .*/, `url: ${webhook}`],
@@ -141,16 +155,20 @@ async function startMonitoring(): Promise<void> {
   services.push(alertmanager);
   // What is held for minutes in the field is held for seconds here.
   const rules = monitoringFile('rules/jmx-exporter.yaml', [[/for: \d+m/g, 'for: 2s']]);
-  const scraped = `{ role: pod, kubeconfig_file: ${environment.kubectl.kubeconfig}, namespaces: { names: [${environment.namespace}] } }`;
-  const scrape = monitoringFile('scrape.yaml', [[/\{ role: pod \}/, scraped]]);
+  const scrape = monitoringFile('scrape.yaml', [
+    [
+      /kubernetes_sd_configs: \[\{ role: pod \}\]/,
+      `static_configs: [${JSON.stringify(discovered(pod))}]`,
+    ],
+    [/ {2}- job_name: heapcatch[^]*/, ''],
+  ]);
   const config = path.join(folder, 'prometheus.yml');
-  const [jobs] = readFileSync(scrape, 'utf8').split('  - job_name: heapcatch');
   writeFileSync(
     config,
     `global: { scrape_interval: 1s, evaluation_interval: 1s }
 rule_files: [${rules}]
 alerting: { alertmanagers: [{ static_configs: [{ targets: ['${new URL(alertmanager.url).host}'] }] }] }
-${jobs ?? ''}`,
+${readFileSync(scrape, 'utf8')}`,
   );
   services.push(
     await startService(programs.prometheus, folder, (address) => [
@@ -178,18 +196,59 @@ describe('the files of infra/monitoring', () => {
       'rules',
       ...rules.map((file) => path.join(monitoring, file)),
     ]);
-    await run(programs.promtool, ['check', 'config', path.join(monitoring, 'scrape.yaml')]);
+    await run(programs.promtool, [
+      'check',
+      'config',
+      monitoringFile('scrape.yaml', [[/kubernetes_sd_configs: .*/g, 'static_configs: []']]),
+    ]);
     await run(programs.amtool, ['check-config', path.join(monitoring, 'alertmanager.yaml')]);
 
     expect(rules.length).toBeGreaterThanOrEqual(4);
   }, 60_000);
 });
 
+describe('the template for Amazon Managed Prometheus', () => {
+  it('renders what is understood, whatever labels hold', async () => {
+    const page = readFileSync(path.join(monitoring, '../../docs/ways/alertmanager.md'), 'utf8');
+    const [template] = /\{\{ define "sns.heapcatch.message" .*/.exec(page) ?? [];
+    const templateFile = path.join(folder, 'sns.tmpl');
+    writeFileSync(templateFile, template ?? '');
+    const labels = {
+      alertname: 'Heap',
+      namespace: 'shop',
+      pod: 'cart-1',
+      text: 'a"b\n - pod = other',
+    };
+    const data = path.join(folder, 'data.json');
+    const alert = {
+      status: 'firing',
+      labels,
+      startsAt: '2026-03-01T09:58:00.5Z',
+      fingerprint: 'ab',
+    };
+    writeFileSync(data, JSON.stringify({ receiver: 'r', status: 'firing', alerts: [alert] }));
+
+    const rendered = await run(programs.amtool, [
+      ...['template', 'render', `--template.glob=${templateFile}`, `--template.data=${data}`],
+      '--template.text={{ template "sns.heapcatch.message" . }}',
+    ]);
+
+    const { readings } = parseAlertmanagerBody(JSON.parse(rendered));
+    expect(readings).toMatchObject([
+      { alert: { firing: true, startsTime: '2026-03-01T09:58:00.500Z', identity: 'ab' } },
+    ]);
+    const [reading] = readings;
+    expect(reading && 'alert' in reading ? Object.fromEntries(reading.alert.labels) : {}).toEqual(
+      labels,
+    );
+  });
+});
+
 describe('alerts', () => {
   it('of the JMX exporter’s metrics have the heap saved, by way of Prometheus and Alertmanager', async () => {
     await environment.kubectl.apply(leakingJvm());
     const [pod] = await environment.readyPods(name, 1);
-    await startMonitoring();
+    await startMonitoring(pod!);
 
     await environment.kubectl.getFromPod(
       ...([environment.namespace, pod!.metadata.name, victimPort, '/leak?20'] as const),

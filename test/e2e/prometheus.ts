@@ -5,12 +5,9 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -52,34 +49,23 @@ export interface Programs {
 }
 
 /**
- * Prometheus and Alertmanager of Debian's packages, fetched by apt-get (which checks them) and unpacked in the user's cache:
- * installing them would start services on this machine.
+ * Prometheus and Alertmanager of Debian's packages, installed if lacking. Unpacking them elsewhere is not enough: Alertmanager
+ * looks for its templates under /usr/share. Where systemd runs, the packages start services of their own; those are left alone.
  */
 export async function monitoringPrograms(): Promise<Programs> {
-  const root = path.join(cache, 'debian');
-  const bin = path.join(root, 'usr/bin');
-  if (!existsSync(path.join(bin, 'prometheus-alertmanager'))) {
-    mkdirSync(cache, { recursive: true });
-    const folder = mkdtempSync(path.join(cache, 'download-'));
-    const download = ['download', 'prometheus', 'prometheus-alertmanager'];
-    await run('apt-get', download, { cwd: folder, timeoutSeconds: 180 }).catch(async () => {
-      await run('apt-get', ['update', '-qq'], { timeoutSeconds: 180 });
-      await run('apt-get', download, { cwd: folder, timeoutSeconds: 180 });
-    });
-    const unpacked = path.join(folder, 'unpacked');
-    for (const name of readdirSync(folder).filter((file) => file.endsWith('.deb'))) {
-      await run('dpkg-deb', ['-x', path.join(folder, name), unpacked], { timeoutSeconds: 120 });
-    }
-    rmSync(root, { recursive: true, force: true });
-    renameSync(unpacked, root);
-    rmSync(folder, { recursive: true });
-  }
-  return {
-    prometheus: path.join(bin, 'prometheus'),
-    alertmanager: path.join(bin, 'prometheus-alertmanager'),
-    promtool: path.join(bin, 'promtool'),
-    amtool: path.join(bin, 'amtool'),
+  const programs = {
+    prometheus: '/usr/bin/prometheus',
+    alertmanager: '/usr/bin/prometheus-alertmanager',
+    promtool: '/usr/bin/promtool',
+    amtool: '/usr/bin/amtool',
   };
+  if (Object.values(programs).every((file) => existsSync(file))) return programs;
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const packages = ['prometheus', 'prometheus-alertmanager'];
+  await run('apt-get', ['update', '-qq'], { timeoutSeconds: 180 });
+  const install = ['install', '-y', '-qq', '--no-install-recommends', ...packages];
+  await run('apt-get', install, { env, timeoutSeconds: 300 });
+  return programs;
 }
 
 /** A program that serves HTTP on this machine, ready; `close` ends it. */
