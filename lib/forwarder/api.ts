@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -88,6 +88,12 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     });
   });
   server.maxConnections = maxConnectionCount;
+  // Node's own closeAllConnections() does not know those in the middle of a TLS handshake, and close() waits for them.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await listen(server, options.port);
   const { port } = server.address() as AddressInfo;
   return {
@@ -97,7 +103,9 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     },
     close: () => {
       stop.abort();
-      return closeServer(server);
+      const closed = closeServer(server);
+      for (const socket of sockets) socket.destroy();
+      return closed;
     },
   };
 }

@@ -32,13 +32,13 @@ interface Answer {
 }
 
 /** The webhook on a real port, over the pods given. */
-async function serve(options: { pods?: readonly PodFacts[]; namespaces?: readonly string[] } = {}) {
+async function serve(given: { pods?: readonly PodFacts[]; namespaces?: readonly string[] } = {}) {
   const directory = temporaryDirectory();
   closers.push(() => directory.remove());
   const tokenFile = join(directory.path, 'token');
   writeFileSync(tokenFile, `${token}\n`);
   const pods = new PodCache();
-  for (const pod of options.pods ?? [aPod()]) pods.put(pod);
+  for (const pod of given.pods ?? [aPod()]) pods.put(pod);
   const { log, lines } = recordingLog();
   const forwarderMetrics = createForwarderMetrics();
   const metrics = createAlertMetrics(forwarderMetrics.registry);
@@ -51,18 +51,18 @@ async function serve(options: { pods?: readonly PodFacts[]; namespaces?: readonl
     policies: new PodPolicies({ metrics: forwarderMetrics, log }),
     send: (signal) => sent.push(signal),
   });
-  const route = alertRoute({
+  const options = {
     pods,
     intake,
-    namespaces: options.namespaces ?? [''],
+    namespaces: given.namespaces ?? [''],
     clusterLabel: 'test',
     tokens: new TokenFile(tokenFile),
     unreadyReasons: () => unready,
     time,
     metrics,
     log,
-  });
-  const api = await startApi({ port: 0, routes: [route], log });
+  };
+  const api = await startApi({ port: 0, routes: [alertRoute(options)], log });
   closers.push(() => api.close());
   const post = async (body: unknown, bearer: string | null = token): Promise<Answer> => {
     const answer = await fetch(`http://127.0.0.1:${api.port}/v1/alerts`, {
@@ -72,7 +72,7 @@ async function serve(options: { pods?: readonly PodFacts[]; namespaces?: readonl
     });
     return { status: answer.status, body: (await answer.json()) as Answer['body'] };
   };
-  return { post, sent, metrics, lines, unready, time, tokenFile, pods };
+  return { options, post, sent, metrics, lines, unready, time, tokenFile, pods };
 }
 
 const labels = { namespace: 'shop', pod: 'cart-1', container: 'app' };
@@ -178,6 +178,16 @@ describe('POST /v1/alerts', () => {
     expect(await valueOf(metrics.requestsRefused, { reason: 'Unauthorized' })).toBe(3);
     expect(JSON.stringify(lines)).not.toContain(token);
     expect(JSON.stringify(lines)).toContain('another token');
+  });
+
+  it('lets a certified client in without a token, and nobody where neither is configured', async () => {
+    const { options } = await serve();
+    const admitted = (tokens: undefined | TokenFile, clientCertified: boolean) =>
+      alertRoute({ ...options, tokens }).admit?.({ clientCertified, remoteAddress: '10.0.0.9' });
+
+    expect(await admitted(options.tokens, true)).toBe(undefined);
+    expect(await admitted(undefined, true)).toBe(undefined);
+    expect(await admitted(undefined, false)).toMatchObject({ status: 401 });
   });
 
   it('follows the file with the tokens, and accepts nobody while it holds none', async () => {

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, cpSync, readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { join } from 'node:path';
@@ -18,30 +17,10 @@ let api: Api;
 const callers: Caller[] = [];
 let trusted: string[];
 
-/** Two CAs, of which the second one is a stranger's, and a certificate of each; and two for the server. */
-function makeCertificates(): void {
-  const openssl = (...args: readonly string[]): void => {
-    execFileSync('openssl', [...args], { cwd: folder, stdio: 'ignore' });
-  };
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  for (const ca of ['ca', 'stranger-ca', 'server', 'server-2']) {
-    const names = ['-subj', `/CN=${ca}`, '-addext', 'subjectAltName=IP:127.0.0.1'];
-    openssl('req', '-x509', ...key, ...names, '-keyout', `${ca}.key`, '-out', `${ca}.crt`);
-  }
-  for (const [name, ca] of [
-    ['client', 'ca'],
-    ['stranger', 'stranger-ca'],
-  ] as const) {
-    openssl('req', ...key, '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`);
-    const signed = ['-CA', `${ca}.crt`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-days', '2'];
-    openssl('x509', '-req', '-in', `${name}.csr`, ...signed, '-out', `${name}.crt`);
-  }
-}
-
 beforeAll(() => {
-  makeCertificates();
+  cpSync(join(import.meta.dirname, 'fixtures/tls'), folder, { recursive: true });
   trusted = [pem('server.crt'), pem('server-2.crt')];
-}, 60_000);
+});
 afterAll(remove);
 afterEach(async () => {
   callers.length = 0;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { parseInvocation } from '../../lib/signal/parse-invocation.ts';
 import { alertmanagerBody, firing } from './alert-fixtures.ts';
 
+const told = '2026-03-01T12:00:03.000Z';
 const now = new Date('2026-03-01T12:00:05.000Z');
 const parse = (invocation: unknown) => parseInvocation(invocation, { now, clusterName: 'prod' });
 const sns = (message: unknown) => ({
@@ -170,6 +171,17 @@ describe('a body of Alertmanager over SNS', () => {
     expect(
       parse(sns(alertmanagerBody(firing(labels, { startsAt: '2026-02-28T00:00:00Z' })))),
     ).toMatchObject([{ signal: { observedTime: '2026-03-01T12:00:03.000Z' } }]);
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, string>, object]>([
+    ['begins in the future', { startsAt: '2026-03-01T12:00:09Z' }, {}, { observedTime: told }],
+    ['is about the pause container', {}, { container: 'POD' }, { containerName: undefined }],
+    ['is about a container', {}, { container: 'app' }, { containerName: 'app' }],
+  ])('that %s is taken for what it can be', (_name, fields, more, expected) => {
+    const labels = { namespace: 'shop', pod: 'cart-7f-x', ...more };
+    const [only] = parse(sns(alertmanagerBody(firing(labels, fields))));
+
+    expect(only && 'signal' in only ? only.signal : undefined).toMatchObject(expected);
   });
 
   it('answers any alarm, and throws nothing', () => {
