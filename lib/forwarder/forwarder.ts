@@ -41,7 +41,9 @@ export interface ForwarderOptions {
 
 /** What routes may ask of the forwarder beside the intake. */
 export interface Known {
-  pods: Pick<PodCache, 'get' | 'values'>;
+  pods: Pick<PodCache, 'get' | 'all'>;
+  /** Whether the pods of a namespace are watched. */
+  watches(namespace: string): boolean;
   /** Why the pods are not all known; empty when they are. */
   unreadyReasons(): readonly string[];
 }
@@ -88,7 +90,9 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   setMaxListeners(0, stop.signal);
   const { signal } = stop;
   const unreadyReasons = (): readonly string[] => health.unreadyReasons();
-  const routes = options.routes?.(intake, { pods, unreadyReasons }) ?? [];
+  const watches = (namespace: string): boolean =>
+    options.namespaces.includes('') || options.namespaces.includes(namespace);
+  const routes = options.routes?.(intake, { pods, watches, unreadyReasons }) ?? [];
   const apis = await startApis(options, routes, signal).catch(async (error: unknown) => {
     await http.close();
     throw error;

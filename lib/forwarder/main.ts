@@ -50,7 +50,6 @@ async function main(): Promise<void> {
       alertRoute({
         ...known,
         intake,
-        namespaces: config.namespaces,
         clusterLabel: config.alertsCluster,
         tokens: alertsTokenFile === undefined ? undefined : new TokenFile(alertsTokenFile),
         time: systemTime,

@@ -26,12 +26,12 @@ export class PodCache {
     return this.#byName.size;
   }
 
-  get(namespace: string, podName: string): PodFacts | undefined {
-    return this.#byName.get(keyOf(namespace, podName));
+  all(): IterableIterator<PodFacts> {
+    return this.#byName.values();
   }
 
-  values(): Iterable<PodFacts> {
-    return this.#byName.values();
+  get(namespace: string, podName: string): PodFacts | undefined {
+    return this.#byName.get(keyOf(namespace, podName));
   }
 
   /** Answers `refused` for a pod not yet known when the cache is full; pods that are known stay. */

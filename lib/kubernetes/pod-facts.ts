@@ -42,7 +42,6 @@ export function podFactsOf(
     podUid: metadata.uid,
     nodeName: spec.nodeName,
     podIP: status.podIP,
-    hostNetwork: spec.hostNetwork === true ? (true as const) : undefined,
     workload: owner.workload,
     readyReplicaCount: owner.readyReplicaCount,
     phase,
@@ -51,6 +50,7 @@ export function podFactsOf(
     deletionGracePeriodSeconds: metadata.deletionGracePeriodSeconds,
     terminationGracePeriodSeconds: spec.terminationGracePeriodSeconds ?? defaultGracePeriodSeconds,
     annotations: metadata.annotations ?? {},
+    hostNetwork: spec.hostNetwork === true ? (true as const) : undefined,
     containers: [...spec.containers, ...sidecars].map((container) =>
       containerFactsOf(
         pod,

@@ -6,8 +6,6 @@ export interface PodFacts {
   podUid: string;
   nodeName?: string;
   podIP?: string;
-  /** Its address is its node's, and that of all others in the node's network. */
-  hostNetwork?: true;
   workload: Workload;
   /** Ready replicas of the workload, this pod included; absent when it was not asked for or not known. */
   readyReplicaCount?: number;
@@ -18,6 +16,8 @@ export interface PodFacts {
   deletionGracePeriodSeconds?: number;
   terminationGracePeriodSeconds: number;
   annotations: Readonly<Record<string, string>>;
+  /** The pod's address is its node's. */
+  hostNetwork?: true;
   containers: readonly ContainerFacts[];
 }
 

@@ -5,7 +5,7 @@ import { subjectOf, type Alert, type AlertSubject } from './alert.ts';
 /** The pods among which an alert's is looked for. */
 export interface PodIndex {
   get(namespace: string, podName: string): PodFacts | undefined;
-  values(): Iterable<PodFacts>;
+  all(): Iterable<PodFacts>;
 }
 
 /** Why an alert leads to no pod. Normal answers, never errors. */
@@ -24,8 +24,8 @@ export type AlertResolution =
 
 export interface AlertPlace {
   pods: PodIndex;
-  /** Namespaces whose pods are known; `['']` means all. */
-  namespaces: readonly string[];
+  /** Whether the pods of a namespace are known. */
+  watches(namespace: string): boolean;
   /** What the label `cluster` says of alerts about this cluster. */
   clusterLabel: string;
 }
@@ -61,12 +61,7 @@ export function resolveAlert(alert: Alert, place: AlertPlace): AlertResolution {
 }
 
 function podOf(subject: AlertSubject, place: AlertPlace): PodFacts | AlertResolution {
-  const { namespace, podName, podIP, label = '' } = subject;
-  const watched = place.namespaces;
-  if (namespace !== undefined && !watched.includes('') && !watched.includes(namespace)) {
-    const message = `namespace ${shown(namespace)} is not watched by this forwarder`;
-    return refused('NamespaceNotWatched', message);
-  }
+  const { namespace, podName, podIP } = subject;
   if (podName === undefined && podIP === undefined) {
     return refused(
       'PodNotNamed',
@@ -74,9 +69,8 @@ function podOf(subject: AlertSubject, place: AlertPlace): PodFacts | AlertResolu
     );
   }
   if (podName !== undefined && namespace !== undefined) {
-    const pod = place.pods.get(namespace, podName);
-    const message = `no pod ${shown(`${namespace}/${podName}`)} (label ${label}) is known here`;
-    return pod ?? refused('PodUnknown', message);
+    const what = shown(`${namespace}/${podName}`);
+    return place.pods.get(namespace, podName) ?? unknown(what, subject, place);
   }
   const matches = (pod: PodFacts): boolean =>
     podName === undefined
@@ -86,12 +80,13 @@ function podOf(subject: AlertSubject, place: AlertPlace): PodFacts | AlertResolu
 }
 
 function onlyOne(
-  { namespace, podName, podIP, label = '' }: AlertSubject,
-  { pods }: AlertPlace,
+  subject: AlertSubject,
+  place: AlertPlace,
   matches: (pod: PodFacts) => boolean,
 ): PodFacts | AlertResolution {
+  const { namespace, podName, podIP, label = '' } = subject;
   const found: PodFacts[] = [];
-  for (const pod of pods.values()) {
+  for (const pod of place.pods.all()) {
     const elsewhere = namespace !== undefined && pod.namespace !== namespace;
     if (!elsewhere && matches(pod)) found.push(pod);
     if (found.length > maxNamedPodCount) break;
@@ -99,14 +94,25 @@ function onlyOne(
   const what =
     podName === undefined ? `with the address ${shown(podIP)}` : `called ${shown(podName)}`;
   const [only] = found;
-  if (only === undefined) {
-    return refused('PodUnknown', `no pod ${what} (label ${label}) is known here`);
-  }
+  if (only === undefined) return unknown(what, subject, place);
   if (found.length === 1) return only;
   const names = found.slice(0, maxNamedPodCount).map((pod) => `${pod.namespace}/${pod.podName}`);
   const more = found.length > maxNamedPodCount ? ' and more' : '';
   const message = `several pods are ${what} (label ${label}): ${names.join(', ')}${more}; add the labels pod and namespace`;
   return refused('PodAmbiguous', message);
+}
+
+/** Of a namespace that is not watched no pod is known, so that this is the reason. */
+function unknown(
+  what: string,
+  { namespace, label = '' }: AlertSubject,
+  place: AlertPlace,
+): AlertResolution {
+  if (namespace !== undefined && !place.watches(namespace)) {
+    const message = `namespace ${shown(namespace)} is not watched by this forwarder`;
+    return refused('NamespaceNotWatched', message);
+  }
+  return refused('PodUnknown', `no pod ${what} (label ${label}) is known here`);
 }
 
 function restartedSince(

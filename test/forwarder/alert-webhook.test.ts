@@ -54,7 +54,7 @@ async function serve(given: { pods?: readonly PodFacts[]; namespaces?: readonly 
   const options = {
     pods,
     intake,
-    namespaces: given.namespaces ?? [''],
+    watches: (namespace: string) => (given.namespaces ?? [namespace]).includes(namespace),
     clusterLabel: 'test',
     tokens: new TokenFile(tokenFile),
     unreadyReasons: () => unready,

@@ -90,8 +90,7 @@ describe('startForwarder', () => {
       apiTls: { port: 0, files: { cert: tls('server.crt'), key: tls('server.key') } },
       routes: (_intake, known) => {
         unready = known.unreadyReasons();
-        const handle = () =>
-          Promise.resolve({ status: 200, body: [...known.pods.values()].length });
+        const handle = () => Promise.resolve({ status: 200, body: [...known.pods.all()].length });
         return [{ method: 'GET', path: '/v1/pods', maxBodyBytes: 0, handle }];
       },
     });

@@ -19,7 +19,7 @@ function indexOf(...pods: readonly PodFacts[]): PodIndex {
   return {
     get: (namespace, podName) =>
       pods.find((one) => one.namespace === namespace && one.podName === podName),
-    values: () => pods,
+    all: () => pods,
   };
 }
 
@@ -36,8 +36,8 @@ function alert(labels: Record<string, string>, startsTime?: string): Alert {
 const resolve = (
   labels: Record<string, string>,
   pods: PodIndex = indexOf(cart, exporter),
-  namespaces: readonly string[] = [''],
-) => resolveAlert(alert(labels), { pods, namespaces, clusterLabel: 'prod' });
+  watches: (namespace: string) => boolean = () => true,
+) => resolveAlert(alert(labels), { pods, watches, clusterLabel: 'prod' });
 
 describe('resolveAlert', () => {
   it.each<[string, Record<string, string>]>([
@@ -119,7 +119,11 @@ describe('resolveAlert', () => {
   });
 
   it('refuses a namespace that is not watched, and says so', () => {
-    const answer = resolve({ pod: 'ksm-0', namespace: 'kube-system' }, indexOf(cart), ['shop']);
+    const answer = resolve(
+      { pod: 'ksm-0', namespace: 'kube-system' },
+      indexOf(cart),
+      (namespace) => namespace === 'shop',
+    );
 
     expect(answer).toMatchObject({
       reason: 'NamespaceNotWatched',
@@ -130,7 +134,7 @@ describe('resolveAlert', () => {
   it('refuses what an earlier life of the container did', () => {
     const [app] = cart.containers;
     const again = { ...cart, containers: [{ ...app!, startedTime: '2026-03-01T10:00:00Z' }] };
-    const place = { pods: indexOf(again), namespaces: [''], clusterLabel: 'prod' };
+    const place = { pods: indexOf(again), watches: () => true, clusterLabel: 'prod' };
     const at = (startsTime: string) =>
       resolveAlert(alert({ pod: 'cart-1', namespace: 'shop' }, startsTime), place);
 
