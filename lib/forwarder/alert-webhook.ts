@@ -19,6 +19,8 @@ export const maxAlertBodyBytes = 2 * 1024 * 1024;
 /** An alert that goes on firing is told to the functions once in this time at most. */
 export const alertRepeatSeconds = 3_600;
 const maxRememberedAlertCount = 10_000;
+const strangerLogMilliseconds = 10_000;
+const acceptedCallers = 'accepted is a bearer token or a certificate of the client CA';
 
 /** What became of one alert. */
 export interface AlertAnswer {
@@ -45,7 +47,8 @@ export interface AlertWebhookOptions extends AlertPlace {
 
 /**
  * `POST /v1/alerts`: takes Alertmanager's webhook. Answers 200 with what became of each alert; 401 and 400 for what would be
- * refused again; 503 while the pods are not known, upon which Alertmanager tries again (it does so for 5xx only).
+ * refused again; 503 while the pods are not known or the tokens cannot be read, upon which Alertmanager tries again (it does
+ * so for 5xx only).
  * Source: https://github.com/prometheus/alertmanager, notify/webhook.
  */
 export function alertRoute(options: AlertWebhookOptions): Route {
@@ -63,6 +66,7 @@ class AlertWebhook {
   readonly #options: AlertWebhookOptions;
   /** When each firing of each alert was last told, in milliseconds. */
   readonly #told = new RecentMap<number>(maxRememberedAlertCount);
+  #lastStrangerLogTime = Number.NEGATIVE_INFINITY;
 
   constructor(options: AlertWebhookOptions) {
     this.#options = options;
@@ -70,36 +74,41 @@ class AlertWebhook {
 
   async admit(caller: Caller): Promise<ApiAnswer | undefined> {
     if (!caller.clientCertified) {
-      const stranger = await this.#strangerBecause(caller.bearerToken);
-      if (stranger !== undefined) {
-        this.#options.log.warn('a caller of the alert webhook was refused', {
-          remoteAddress: caller.remoteAddress,
-          explanation: stranger,
-        });
-        return this.#refuseRequest(
-          401,
-          'Unauthorized',
-          'accepted is a bearer token or a client certificate of the configured CA',
-        );
+      const refusal = await this.#refusalOf(caller.bearerToken);
+      if (refusal !== undefined) {
+        this.#logStranger(caller, refusal.explanation);
+        return refusal.retryable
+          ? this.#refuseRequest(503, 'TokensUnavailable', 'the tokens cannot be read')
+          : this.#refuseRequest(401, 'Unauthorized', acceptedCallers);
       }
     }
-    const unready = this.#options.unreadyReasons();
-    if (unready.length === 0) return undefined;
-    return this.#refuseRequest(
-      503,
-      'NotReady',
-      `the pods are not known yet: ${unready.join('; ').slice(0, 500)}`,
-    );
+    const unready = this.#options.unreadyReasons().join('; ').slice(0, 500);
+    if (unready === '') return undefined;
+    return this.#refuseRequest(503, 'NotReady', `the pods are not known yet: ${unready}`);
   }
 
-  /** For the log alone. */
-  async #strangerBecause(token: string | undefined): Promise<string | undefined> {
+  /** The explanation is for the log alone. */
+  async #refusalOf(
+    token: string | undefined,
+  ): Promise<{ explanation: string; retryable?: true } | undefined> {
     const { tokens } = this.#options;
-    if (tokens === undefined) return 'no client certificate, and no token file is configured';
-    if (token === undefined) return 'neither a bearer token nor a client certificate';
+    if (tokens === undefined) {
+      return { explanation: 'no client certificate, and no token file is configured' };
+    }
+    if (token === undefined) return { explanation: 'neither a token nor a client certificate' };
     const check = await tokens.check(token);
     if (check === 'right') return undefined;
-    return check === 'wrong' ? 'another token' : check.unavailable;
+    if (check === 'wrong') return { explanation: 'another token' };
+    return { explanation: check.unavailable, retryable: true };
+  }
+
+  /** Not each of them: whoever reaches the port could fill the log. The metric counts all. */
+  #logStranger({ remoteAddress }: Caller, explanation: string): void {
+    const now = this.#options.time.now().getTime();
+    if (now - this.#lastStrangerLogTime < strangerLogMilliseconds) return;
+    this.#lastStrangerLogTime = now;
+    const what = 'a caller of the alert webhook was refused';
+    this.#options.log.warn(what, { remoteAddress, explanation });
   }
 
   handle({ body }: Pick<ApiRequest, 'body'>): ApiAnswer {

@@ -168,7 +168,7 @@ describe('POST /v1/alerts', () => {
   });
 
   it('refuses other callers before it reads what they send, and says to the log alone why', async () => {
-    const { post, sent, metrics, lines } = await serve();
+    const { post, sent, metrics, lines, time } = await serve();
     const body = alertmanagerBody(firing(labels));
 
     expect((await post(body, null)).status).toBe(401);
@@ -177,7 +177,13 @@ describe('POST /v1/alerts', () => {
     expect(sent).toEqual([]);
     expect(await valueOf(metrics.requestsRefused, { reason: 'Unauthorized' })).toBe(3);
     expect(JSON.stringify(lines)).not.toContain(token);
-    expect(JSON.stringify(lines)).toContain('another token');
+    // One line for many strangers.
+    expect(lines.map(({ explanation }) => explanation)).toEqual([
+      'neither a token nor a client certificate',
+    ]);
+    await time.advance(10_000);
+    await post(body, 'another-token-of-24-char');
+    expect(lines[1]?.['explanation']).toBe('another token');
   });
 
   it('lets a certified client in without a token, and nobody where neither is configured', async () => {
@@ -198,8 +204,8 @@ describe('POST /v1/alerts', () => {
     expect(await status(token)).toBe(200);
     expect(await status('the-next-token-of-24-chars')).toBe(200);
     writeFileSync(tokenFile, 'short\n\n');
-    expect(await status('short')).toBe(401);
-    expect(await status(token)).toBe(401);
+    expect(await status('short')).toBe(503);
+    expect(await status(token)).toBe(503);
   });
 
   it('asks to be tried again while the pods are not known', async () => {
