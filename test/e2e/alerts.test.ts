@@ -189,13 +189,14 @@ async function post(body: unknown, bearer: string): Promise<{ status: number; bo
 }
 
 describe('the files of infra/monitoring', () => {
-  it('hold what promtool and amtool accept', async () => {
+  it('are accepted by promtool and amtool, and the rules fire when they should', async () => {
     const rules = globSync('rules/*.yaml', { cwd: monitoring });
     await run(programs.promtool, [
       'check',
       'rules',
       ...rules.map((file) => path.join(monitoring, file)),
     ]);
+    await run(programs.promtool, ['test', 'rules', path.join(monitoring, 'rules-test.yaml')]);
     await run(programs.promtool, [
       'check',
       'config',
