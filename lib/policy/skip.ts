@@ -2,7 +2,6 @@
 export const skipReasons = [
   // the signal
   'SignalTooOld',
-  'AlertNotFiring',
   'HeapAlreadyGone',
   'StartupProbeFailing',
   'ReadinessProbeFailing',
