@@ -1,4 +1,4 @@
-import { failedAnswer } from '../lib/capture/weigh-signal.ts';
+import { failedAnswer, skipAnswer } from '../lib/capture/weigh-signal.ts';
 import type { CaptureAnswer } from '../lib/capture/capture-answer.ts';
 import { startCapture } from '../lib/capture/start-capture.ts';
 import { CaptureError, messageOf } from '../lib/errors.ts';
@@ -41,6 +41,10 @@ export function createHandler(wire: () => Wiring) {
     for (const item of parsed) {
       try {
         if ('fault' in item) throw item.fault;
+        if ('notFiring' in item) {
+          answers.push(skipAnswer('AlertNotFiring', item.notFiring));
+          continue;
+        }
         answers.push(await answerSignal(wiring, item.signal, context, relays));
       } catch (error) {
         const { awsRequestId } = context;

@@ -23,7 +23,11 @@ interface AnswerBase {
 /** What the capture function answers for one signal. */
 export type CaptureAnswer =
   | (AnswerBase & { decision: 'dump'; reason: StartReason })
-  | (AnswerBase & { decision: 'skip'; reason: SkipReason | ClaimRefusal | StartRefusal })
+  | (AnswerBase & {
+      decision: 'skip';
+      /** `AlertNotFiring`: there is no signal to decide on. */
+      reason: SkipReason | ClaimRefusal | StartRefusal | 'AlertNotFiring';
+    })
   /** `reason` is an error's code, or the word with which the agent refused. */
   | (AnswerBase & { decision: 'failed'; reason: ErrorCode | (string & {}) });
 

@@ -1,5 +1,6 @@
 import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 /** What the forwarder is told by its environment, validated. */
 export interface ForwarderConfig {
@@ -15,6 +16,12 @@ export interface ForwarderConfig {
   httpPort: number;
   /** What others may ask of the forwarder; 0 asks for any free port. */
   apiPort: number;
+  /** Beside apiPort, the same over TLS. */
+  apiTls?: { port: number; files: TlsFiles };
+  /** Bearer tokens for the alert webhook, one a line. */
+  alertsTokenFile?: string;
+  /** What the label `cluster` says of alerts about this cluster. */
+  alertsCluster: string;
   /** A kubeconfig file; absent means the pod's own service account. */
   kubeconfig?: string;
 }
@@ -23,8 +30,12 @@ export const defaultSpoolDirectory = '/var/spool/heapcatch';
 export const defaultSpoolMaxBytes = 64 * 1024 * 1024;
 export const defaultHttpPort = 8080;
 export const defaultApiPort = 8081;
+export const defaultApiTlsPort = 8443;
 /** Each namespace costs two watches; more than this is cheaper as one watch of all. */
 export const maxNamespaceCount = 100;
+
+const labelValue = ['1 to 200 characters', /^[^\0]{1,200}$/] as const;
+const fileName = ['the path of a file', /^[^\0]{1,1024}$/] as const;
 
 type Env = Readonly<Record<string, string | undefined>>;
 type Faults = string[];
@@ -41,13 +52,16 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
     textOf(env, faults, { name, accepted, pattern, optional: true });
 
   const endpoint = optional('AWS_ENDPOINT_URL', 'an http or https URL', /^https?:\/\/[^\s/]\S*$/);
-  const kubeconfig = optional('HEAPCATCH_KUBECONFIG', 'the path of a file', /^[^\0]{1,1024}$/);
+  const kubeconfig = optional('HEAPCATCH_KUBECONFIG', ...fileName);
+  const clusterName = required(
+    'HEAPCATCH_CLUSTER_NAME',
+    '1 to 100 letters, digits, "-", "_" and "."',
+    /^[A-Za-z0-9]([-_.A-Za-z0-9]{0,98}[A-Za-z0-9])?$/,
+  );
+  const alertsTokenFile = optional('HEAPCATCH_ALERTS_TOKEN_FILE', ...fileName);
+  const apiTls = apiTlsOf(env, faults);
   const config: ForwarderConfig = {
-    clusterName: required(
-      'HEAPCATCH_CLUSTER_NAME',
-      '1 to 100 letters, digits, "-", "_" and "."',
-      /^[A-Za-z0-9]([-_.A-Za-z0-9]{0,98}[A-Za-z0-9])?$/,
-    ),
+    clusterName,
     namespaces: namespacesOf(env, faults),
     eventBusName: required(
       'HEAPCATCH_EVENT_BUS_NAME',
@@ -77,6 +91,9 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
       max: 65_535,
       otherwise: defaultApiPort,
     }),
+    ...(apiTls === undefined ? {} : { apiTls }),
+    ...(alertsTokenFile === undefined ? {} : { alertsTokenFile }),
+    alertsCluster: optional('HEAPCATCH_ALERTS_CLUSTER', ...labelValue) ?? clusterName,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   };
   if (faults.length > 0) {
@@ -124,6 +141,27 @@ function numberOf(
     `${rule.name} is ${shown(value)}, accepted is a whole number from ${rule.min} to ${rule.max}`,
   );
   return rule.otherwise;
+}
+
+function apiTlsOf(env: Env, faults: Faults): ForwarderConfig['apiTls'] {
+  const names = ['CERT', 'KEY', 'CLIENT_CA'].map((part) => `HEAPCATCH_API_TLS_${part}_FILE`);
+  const [accepted, pattern] = fileName;
+  const [cert, key, clientCa] = names.map((name) =>
+    textOf(env, faults, { name, accepted, pattern, optional: true }),
+  );
+  const port = numberOf(env, faults, {
+    name: 'HEAPCATCH_API_TLS_PORT',
+    min: 0,
+    max: 65_535,
+    otherwise: defaultApiTlsPort,
+  });
+  if (cert !== undefined && key !== undefined) {
+    return { port, files: { cert, key, ...(clientCa === undefined ? {} : { clientCa }) } };
+  }
+  if (cert !== undefined || key !== undefined || clientCa !== undefined) {
+    faults.push(`${names.join(', ')}: accepted are the first two, all three, or none`);
+  }
+  return undefined;
 }
 
 function namespacesOf(env: Env, faults: Faults): readonly string[] {

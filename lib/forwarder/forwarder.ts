@@ -3,7 +3,7 @@ import type { Logger } from '../log.ts';
 import type { Signal } from '../signal/signal.ts';
 import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
-import { startApi, type Route } from './api.ts';
+import { startApi, type ApiTls, type Route } from './api.ts';
 import { startHttp } from './http.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
 import { Observer } from './observer.ts';
@@ -13,6 +13,7 @@ import { SignalSender } from './sender.ts';
 import { SignalIntake } from './signal-intake.ts';
 import { Spool } from './spool.ts';
 import type { Time } from './time.ts';
+import { followTls, readTls, type TlsFiles } from './tls-files.ts';
 import { watchForever } from './watcher.ts';
 
 /** A watcher from which nothing was heard for this long makes the forwarder not ready. */
@@ -26,8 +27,10 @@ export interface ForwarderOptions {
   spoolMaxBytes: number;
   httpPort: number;
   apiPort: number;
+  /** Beside apiPort, the same over TLS. */
+  apiTls?: { port: number; files: TlsFiles };
   /** Made of the intake that all of them share. */
-  routes?: (intake: SignalIntake) => readonly Route[];
+  routes?: (intake: SignalIntake, known: Known) => readonly Route[];
   source: WatchSource;
   bus: SignalBus;
   metrics?: ForwarderMetrics;
@@ -36,10 +39,20 @@ export interface ForwarderOptions {
   log: Logger;
 }
 
+/** What routes may ask of the forwarder beside the intake. */
+export interface Known {
+  pods: Pick<PodCache, 'get' | 'all'>;
+  /** Whether the pods of a namespace are watched. */
+  watches(namespace: string): boolean;
+  /** Why the pods are not all known; empty when they are. */
+  unreadyReasons(): readonly string[];
+}
+
 export interface Forwarder {
   /** The port of /healthz, /readyz and /metrics. */
   httpPort: number;
   apiPort: number;
+  apiTlsPort?: number;
   metrics: ForwarderMetrics;
   /** Ends the watches, brings what is under way to the bus or the spool within 5 s, closes the port. */
   stop(): Promise<void>;
@@ -72,18 +85,18 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const { clusterName } = options;
   const known = { clusterName, pods, policies, send: (seen: Signal) => sender.send(seen) };
   const intake = new SignalIntake(known);
-  const api = await startApi({
-    port: options.apiPort,
-    routes: options.routes?.(intake) ?? [],
-    log,
-  }).catch(async (error: unknown) => {
-    await http.close();
-    throw error;
-  });
   const stop = new AbortController();
   // Every wait of every watcher listens to it; that is no leak.
   setMaxListeners(0, stop.signal);
   const { signal } = stop;
+  const unreadyReasons = (): readonly string[] => health.unreadyReasons();
+  const watches = (namespace: string): boolean =>
+    options.namespaces.includes('') || options.namespaces.includes(namespace);
+  const routes = options.routes?.(intake, { pods, watches, unreadyReasons }) ?? [];
+  const apis = await startApis(options, routes, signal).catch(async (error: unknown) => {
+    await http.close();
+    throw error;
+  });
   const observer = new Observer({
     ...known,
     time,
@@ -100,16 +113,43 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
 
   return {
     httpPort: http.port,
-    apiPort: api.port,
+    ...apis.ports,
     metrics,
     stop: async () => {
       stop.abort();
-      await api.close();
+      await apis.close();
       await watchers;
       await sender.close(flushDeadlineSeconds);
       await http.close();
     },
   };
+}
+
+/** The same routes on the plain port and, if there is one, on that with TLS. */
+async function startApis(
+  options: Pick<ForwarderOptions, 'apiPort' | 'apiTls' | 'time' | 'log'>,
+  routes: readonly Route[],
+  signal: AbortSignal,
+) {
+  const { apiTls, time, log } = options;
+  const plain = await startApi({ port: options.apiPort, routes, log });
+  if (apiTls === undefined) return { ports: { apiPort: plain.port }, close: plain.close };
+  try {
+    const { port, files } = apiTls;
+    const first = await readTls(files);
+    const secure = await startApi({ port, routes, tls: first, log });
+    const renew = (tls: ApiTls): void => secure.renewTls(tls);
+    const followed = followTls({ files, first, renew, time, signal, log });
+    return {
+      ports: { apiPort: plain.port, apiTlsPort: secure.port },
+      close: async () => {
+        await Promise.all([plain.close(), secure.close(), followed]);
+      },
+    };
+  } catch (error) {
+    await plain.close();
+    throw error;
+  }
 }
 
 /** Ends after the abort. */

@@ -6,10 +6,13 @@ import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
+import { createAlertMetrics } from './alert-metrics.ts';
+import { alertRoute } from './alert-webhook.ts';
 import { readForwarderConfig, type ForwarderConfig } from './config.ts';
 import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
 import { createForwarderMetrics } from './metrics.ts';
 import { systemTime } from './time.ts';
+import { TokenFile } from './token-file.ts';
 
 const log = createLogger('forwarder');
 /** The flush has a deadline of its own; this ends a disk or a socket that does not keep to it. */
@@ -32,6 +35,7 @@ async function main(): Promise<void> {
   const config = readForwarderConfig(process.env);
   const kubeconfig = kubeconfigOf(config);
   const metrics = createForwarderMetrics();
+  const { alertsTokenFile } = config;
   collectDefaultMetrics({ register: metrics.registry });
   const forwarder = await startForwarder({
     ...config,
@@ -42,6 +46,17 @@ async function main(): Promise<void> {
       ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
     }),
     metrics,
+    routes: (intake, known) => [
+      alertRoute({
+        ...known,
+        intake,
+        clusterLabel: config.alertsCluster,
+        tokens: alertsTokenFile === undefined ? undefined : new TokenFile(alertsTokenFile),
+        time: systemTime,
+        metrics: createAlertMetrics(metrics.registry),
+        log,
+      }),
+    ],
     time: systemTime,
     random: Math.random,
     log,

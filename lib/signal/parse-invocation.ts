@@ -1,6 +1,10 @@
 import * as z from 'zod';
 import { CaptureError } from '../errors.ts';
 import { shown, validate } from '../validation.ts';
+import type { Alert } from './alert.ts';
+import { signalOfAlert } from './alert-signal.ts';
+import { isAlarm, parseAlarm } from './from-alarm.ts';
+import { isAlertmanagerBody, parseAlertmanagerBody } from './from-alertmanager.ts';
 import { signalDetailType } from './signal-bus.ts';
 import { signalSchema, type Signal } from './signal.ts';
 
@@ -11,7 +15,11 @@ const maxTextLength = 1_048_576;
 /** The failure record of a Lambda function that got an EventBridge envelope over SNS, read from SQS, has four. */
 const maxNesting = 5;
 
-export type ParsedSignal = { signal: Signal } | { fault: CaptureError };
+export type ParsedSignal =
+  | { signal: Signal }
+  | { fault: CaptureError }
+  /** An alert that was read and says that all is well again. */
+  | { notFiring: string };
 
 type JsonObject = Readonly<Record<string, unknown>>;
 interface Context {
@@ -37,13 +45,13 @@ const manualSchema = z.strictObject({
 
 /**
  * Everything that can reach the capture function, as Signals: a bare Signal, a manual request, an EventBridge
- * envelope around one (by detail-type), SNS and SQS records whose text is any of these, dead letters of SNS, SQS and Lambda
- * included. One entry for each Signal, in order; what is no Signal is a `fault` in its place and does not
- * spoil the others. Never throws.
+ * envelope around one (by detail-type), alerts of CloudWatch, Alertmanager and Amazon Managed Prometheus, SNS and SQS
+ * records whose text is any of these, dead letters of SNS, SQS and Lambda included. One entry for each Signal or alert, in
+ * order; what is neither is a `fault` in its place and does not spoil the others. Never throws.
  *
- * A manual request takes the time of its envelope, or `now` without one.
- * Faults: InvalidSignal names the field and what is accepted; NotSupported is said to alerts (CloudWatch,
- * Alertmanager). None is retryable: the same bytes stay wrong.
+ * A manual request takes the time of its envelope, or `now` without one; an alert see observedTimeOf.
+ * Faults: InvalidSignal names the field and what is accepted; NotSupported is said to alerts as text.
+ * None is retryable: the same bytes stay wrong.
  * @param options clusterName stands in where a manual request names no cluster.
  */
 export function parseInvocation(
@@ -67,7 +75,9 @@ function parseBody(body: unknown, outer: Context): readonly ParsedSignal[] {
   }
   const context = { ...outer, nesting: outer.nesting + 1 };
   if ('Records' in body) return parseRecords(body['Records'], context);
-  if (isAlert(body)) return [alertFault(context)];
+  if (isAlarm(body))
+    return [attempt(() => readAlert(parseAlarm(body), within(context, 'alarm', body['time'])))];
+  if (isAlertmanagerBody(body)) return parseAlerts(body, context);
   if ('detail-type' in body) return parseEventBridge(body, context);
   if (body['Type'] === 'Notification' && 'Message' in body) {
     const inner = within(context, 'Message', body['Timestamp']);
@@ -77,7 +87,9 @@ function parseBody(body: unknown, outer: Context): readonly ParsedSignal[] {
   if ('requestPayload' in body) {
     return parseBody(body['requestPayload'], within(context, 'requestPayload', body['timestamp']));
   }
-  return [attempt(() => ('schemaVersion' in body ? readSignal(body) : readManual(body, context)))];
+  const read = (): Signal =>
+    'schemaVersion' in body ? readSignal(body) : readManual(body, context);
+  return [attempt(() => ({ signal: read() }))];
 }
 
 function parseRecords(records: unknown, context: Context): readonly ParsedSignal[] {
@@ -108,9 +120,19 @@ function parseText(text: unknown, context: Context): readonly ParsedSignal[] {
   try {
     body = JSON.parse(text);
   } catch {
-    return [invalid(context, text, 'accepted is JSON text')];
+    return [textAlertFault(text, context) ?? invalid(context, text, 'accepted is JSON text')];
   }
   return parseBody(body, context);
+}
+
+/**
+ * The text that Alertmanager's own template makes for SNS, Amazon Managed Prometheus' included, is refused: a label's value that
+ * holds a line break can forge another alert in it.
+ */
+function textAlertFault(text: string, { field }: Context): ParsedSignal | undefined {
+  if (!/^\s*Alerts (Firing|Resolved):/.test(text)) return undefined;
+  const message = `${field} is an alert as text, accepted is JSON: give Alertmanager the template of docs/ways/alertmanager.md`;
+  return { fault: new CaptureError('NotSupported', message) };
 }
 
 function parseEventBridge(envelope: JsonObject, context: Context): readonly ParsedSignal[] {
@@ -154,26 +176,28 @@ function readManual(body: JsonObject, context: Context): Signal {
   return validate(signalSchema, signal, 'InvalidSignal', 'manual request');
 }
 
-/**
- * A CloudWatch alarm (as SNS text, EventBridge event or direct alarm action) or an Alertmanager webhook:
- * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html
- * https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
- */
-function isAlert(body: JsonObject): boolean {
-  const cloudWatch =
-    ('AlarmName' in body && 'NewStateValue' in body) || body['source'] === 'aws.cloudwatch';
-  const alertmanager = Array.isArray(body['alerts']) && ('receiver' in body || 'status' in body);
-  return cloudWatch || alertmanager;
-}
-
-function alertFault(context: Context): ParsedSignal {
-  const message = `${context.field} is an alert of CloudWatch or Alertmanager: this version does not understand alerts; send a Signal or {"namespace","pod"}`;
-  return { fault: new CaptureError('NotSupported', message) };
-}
-
-function attempt(read: () => Signal): ParsedSignal {
+function parseAlerts(body: JsonObject, context: Context): readonly ParsedSignal[] {
   try {
-    return { signal: read() };
+    const { readings, unreadCount } = parseAlertmanagerBody(body);
+    const read = readings.map((reading) =>
+      'fault' in reading ? reading : attempt(() => readAlert(reading.alert, context)),
+    );
+    const place = within(context, 'alerts');
+    return unreadCount === 0 ? read : [...read, tooMany(place.field, read.length + unreadCount)];
+  } catch (error) {
+    if (error instanceof CaptureError) return [{ fault: error }];
+    throw error;
+  }
+}
+
+function readAlert(alert: Alert, { time, clusterName }: Context): ParsedSignal {
+  if (alert.firing) return { signal: signalOfAlert(alert, { toldTime: time, clusterName }) };
+  return { notFiring: `alert ${shown(alert.alertName)} is not firing (any more)` };
+}
+
+function attempt(read: () => ParsedSignal): ParsedSignal {
+  try {
+    return read();
   } catch (error) {
     if (error instanceof CaptureError) return { fault: error };
     throw error;

@@ -49,7 +49,7 @@ export const signalSchema = z.strictObject({
     }),
   namespace: dnsName(63),
   podName: dnsName(253),
-  /** Absent only in a manual invocation, which names a pod as people do. */
+  /** Absent only where a pod is named as people do: in a manual invocation, and in an alert that came past the forwarder. */
   podUid: z
     .string()
     .min(1)

@@ -57,6 +57,7 @@ export interface Pod {
   spec: { ephemeralContainers?: { name: string }[] };
   status: {
     phase: string;
+    podIP?: string;
     conditions?: { type: string; status: string }[];
     containerStatuses?: {
       name: string;

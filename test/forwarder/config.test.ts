@@ -21,6 +21,7 @@ describe('readForwarderConfig', () => {
   it('fills in the documented defaults', () => {
     expect(readForwarderConfig(good)).toEqual({
       clusterName: 'prod-eu',
+      alertsCluster: 'prod-eu',
       namespaces: [''],
       eventBusName: 'heapcatch-dev',
       region: 'eu-central-1',
@@ -50,6 +51,38 @@ describe('readForwarderConfig', () => {
       spoolMaxBytes: 4_294_967_296,
       httpPort: 0,
       kubeconfig: '/etc/kubeconfig',
+    });
+  });
+
+  it('takes TLS for the API with or without a client CA, and nothing in between', () => {
+    const pair = {
+      HEAPCATCH_API_TLS_CERT_FILE: '/tls/tls.crt',
+      HEAPCATCH_API_TLS_KEY_FILE: '/tls/tls.key',
+    };
+    const ca = { HEAPCATCH_API_TLS_CLIENT_CA_FILE: '/tls/ca.crt' };
+    const files = { cert: '/tls/tls.crt', key: '/tls/tls.key' };
+    const read = (more: Record<string, string>) => readForwarderConfig({ ...good, ...more });
+
+    expect(read(pair).apiTls).toEqual({ port: 8443, files });
+    expect(read({ ...pair, ...ca, HEAPCATCH_API_TLS_PORT: '9443' }).apiTls).toEqual({
+      port: 9443,
+      files: { ...files, clientCa: '/tls/ca.crt' },
+    });
+    for (const part of [ca, { HEAPCATCH_API_TLS_KEY_FILE: '/tls/tls.key' }]) {
+      expect(() => read(part)).toThrow(/HEAPCATCH_API_TLS_CERT_FILE, .* accepted/);
+    }
+  });
+
+  it('takes where the tokens of alerts are, and what alerts call the cluster', () => {
+    const config = readForwarderConfig({
+      ...good,
+      HEAPCATCH_ALERTS_TOKEN_FILE: '/secret/token',
+      HEAPCATCH_ALERTS_CLUSTER: 'arn:aws:eks:eu-central-1:123456789012:cluster/prod',
+    });
+
+    expect(config).toMatchObject({
+      alertsTokenFile: '/secret/token',
+      alertsCluster: 'arn:aws:eks:eu-central-1:123456789012:cluster/prod',
     });
   });
 

@@ -1,8 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { connect } from 'node:tls';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { startForwarder, type Forwarder } from '../../lib/forwarder/forwarder.ts';
+import {
+  startForwarder,
+  type Forwarder,
+  type ForwarderOptions,
+} from '../../lib/forwarder/forwarder.ts';
 import type { PodFacts } from '../../lib/policy/pod-facts.ts';
 import {
   aPod,
@@ -29,7 +36,12 @@ afterEach(async () => {
   directory.remove();
 });
 
-async function aForwarder(options: { cluster?: FakeCluster; namespaces?: string[] } = {}) {
+async function aForwarder(
+  options: Pick<Partial<ForwarderOptions>, 'routes' | 'apiTls'> & {
+    cluster?: FakeCluster;
+    namespaces?: string[];
+  } = {},
+) {
   const cluster = options.cluster ?? new FakeCluster();
   const bus = new FakeBus();
   const time = new FakeTime();
@@ -40,6 +52,8 @@ async function aForwarder(options: { cluster?: FakeCluster; namespaces?: string[
     spoolMaxBytes: 1024 * 1024,
     httpPort: 0,
     apiPort: 0,
+    ...(options.routes === undefined ? {} : { routes: options.routes }),
+    ...(options.apiTls === undefined ? {} : { apiTls: options.apiTls }),
     source: cluster,
     bus,
     time,
@@ -69,6 +83,38 @@ function usedHeapBytes(): number {
 const spooled = () => readdirSync(directory.path).filter((name) => name.endsWith('.json'));
 
 describe('startForwarder', () => {
+  it('serves its routes on a plain port and one with TLS, and tells them when the pods are known', async () => {
+    const tls = (name: string): string => path.join(import.meta.dirname, 'fixtures/tls', name);
+    let unready: readonly string[] = [];
+    const { forwarder, stop } = await aForwarder({
+      apiTls: { port: 0, files: { cert: tls('server.crt'), key: tls('server.key') } },
+      routes: (_intake, known) => {
+        unready = known.unreadyReasons();
+        const handle = () => Promise.resolve({ status: 200, body: [...known.pods.all()].length });
+        return [{ method: 'GET', path: '/v1/pods', maxBodyBytes: 0, handle }];
+      },
+    });
+
+    const plain = await fetch(`http://127.0.0.1:${String(forwarder.apiPort)}/v1/pods`);
+    const socket = connect({
+      ...{ host: '127.0.0.1', port: forwarder.apiTlsPort, ca: readFileSync(tls('server.crt')) },
+    });
+    await once(socket, 'secureConnect');
+    socket.resume();
+    const ended = once(socket, 'close');
+    await stop();
+    await ended;
+
+    expect(await plain.text()).toBe('0\n');
+    expect(unready).toEqual([]);
+  });
+
+  it('binds nothing when the certificate cannot be read', async () => {
+    const files = { cert: '/no/such/tls.crt', key: '/no/such/tls.key' };
+
+    await expect(aForwarder({ apiTls: { port: 0, files } })).rejects.toThrow(/ENOENT/);
+  });
+
   it('brings a failing probe from the watch to the bus', async () => {
     const { cluster, bus } = await aForwarder();
     cluster.pods.items = [aPod()];

@@ -83,6 +83,12 @@ describe('the functions', () => {
       ]);
     });
 
+    it('takes an alarm that is over for no trouble at all', async () => {
+      const { answers } = await capture(sns({ AlarmName: 'heap', NewStateValue: 'OK' }));
+
+      expect(answers).toMatchObject([{ decision: 'skip', reason: 'AlertNotFiring' }]);
+    });
+
     it('acknowledges what can never succeed, with a log line', async () => {
       clusterFault = new CaptureError('InvalidConfiguration', 'no parameter /clusters/prod');
 

@@ -34,6 +34,15 @@ describe('podFactsOf', () => {
     });
   });
 
+  it('says of a pod in the network of its node that its address is not its own', () => {
+    const { spec, ...rest } = podObject();
+
+    expect(factsOf({ ...rest, spec: { ...spec, hostNetwork: true } }).hostNetwork).toBe(true);
+    expect(factsOf({ ...rest, spec: { ...spec, hostNetwork: false } })).not.toHaveProperty(
+      'hostNetwork',
+    );
+  });
+
   it('fills in the defaults of a probe', () => {
     expect(containerOf(podObject({ container: { livenessProbe: {} } })).livenessProbe).toEqual({
       periodSeconds: 10,

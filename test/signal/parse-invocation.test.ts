@@ -100,25 +100,18 @@ describe('parseInvocation', () => {
   it('keeps the good ones of a batch, in order', () => {
     const parsed = parse(sns(bare, 'no JSON', { ...bare, podName: 'UPPER' }, manual));
 
-    expect(parsed.map((one) => ('signal' in one ? one.signal.reason : one.fault.code))).toEqual([
-      'LivenessProbeFailing',
-      'InvalidSignal',
-      'InvalidSignal',
-      'Manual',
-    ]);
+    expect(
+      parsed.map((one) =>
+        'signal' in one ? one.signal.reason : 'fault' in one ? one.fault.code : 'quiet',
+      ),
+    ).toEqual(['LivenessProbeFailing', 'InvalidSignal', 'InvalidSignal', 'Manual']);
   });
 
-  it.each<[string, unknown]>([
-    ['an alarm over SNS', sns({ AlarmName: 'heap', NewStateValue: 'ALARM', Trigger: {} })],
-    ['an alarm over EventBridge', { ...envelope({}), source: 'aws.cloudwatch' }],
-    ['an alarm action', { source: 'aws.cloudwatch', alarmArn: 'arn', alarmData: {} }],
-    ['an Alertmanager webhook', { version: '4', receiver: 'r', status: 'firing', alerts: [{}] }],
-    ['an Alertmanager body over SNS', sns({ receiver: 'r', status: 'resolved', alerts: [] })],
-  ])('says of %s that alerts are not understood by this version', (_name, invocation) => {
-    const fault = faultOf(invocation);
+  it('says that an alert as text is not understood, and what is', () => {
+    const fault = faultOf(sns('Alerts Firing:\nLabels:\n - alertname = Heap\n'));
 
-    expect(fault.code).toBe('NotSupported');
-    expect(fault.message).toContain('this version does not understand alerts');
+    expect(fault).toMatchObject({ code: 'NotSupported' });
+    expect(fault.message).toContain('docs/ways/alertmanager.md');
   });
 
   it.each<[string, unknown, string]>([
@@ -184,7 +177,7 @@ describe('parseInvocation', () => {
     fc.assert(
       fc.property(anyInvocation, (invocation) => {
         for (const one of parse(invocation)) {
-          expect('signal' in one ? '' : one.fault.code).toMatch(/^(|InvalidSignal|NotSupported)$/);
+          expect('fault' in one ? one.fault.code : '').toMatch(/^(|InvalidSignal|NotSupported)$/);
         }
       }),
     );
