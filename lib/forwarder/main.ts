@@ -4,11 +4,16 @@ import { collectDefaultMetrics } from 'prom-client';
 import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { createTokenReview } from '../kubernetes/token-review.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
+import { Callers, tokenAudience } from './callers.ts';
 import { readForwarderConfig, type ForwarderConfig } from './config.ts';
 import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
 import { createForwarderMetrics } from './metrics.ts';
+import { SensorHistory } from './sensor-history.ts';
+import { sensorRoute } from './sensor-route.ts';
+import { SensorWatch } from './sensor-watch.ts';
 import { systemTime } from './time.ts';
 
 const log = createLogger('forwarder');
@@ -33,8 +38,15 @@ async function main(): Promise<void> {
   const kubeconfig = kubeconfigOf(config);
   const metrics = createForwarderMetrics();
   collectDefaultMetrics({ register: metrics.registry });
+  const now = () => systemTime.now();
+  const review = createTokenReview({ kubeconfig, audience: tokenAudience });
+  const callers = new Callers({ review, now, log });
+  const history = new SensorHistory();
   const forwarder = await startForwarder({
     ...config,
+    routes: (intake) => [
+      sensorRoute({ callers, watch: new SensorWatch({ intake, history, now, log }) }),
+    ],
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
     bus: createEventBridgeSignalBus({
       busName: config.eventBusName,

@@ -116,10 +116,10 @@ export interface MetricSample {
   readonly totals?: GcTotals;
 }
 export interface GcTotals {
-  readonly fullGcCount?: number;
-  readonly youngGcCount?: number;
+  readonly fullGcCount?: number | undefined;
+  readonly youngGcCount?: number | undefined;
   /** For which the application was stopped. */
-  readonly gcSeconds?: number;
+  readonly gcSeconds?: number | undefined;
 }
 
 /** What is remembered of one container between two samples; plain data, bounded. */
