@@ -68,8 +68,11 @@ export class SensorOutbox {
       while (this.#waiting.size > 0) {
         const batch = [...this.#waiting].slice(0, maxReportContainerCount);
         const containers = batch.map(([, { key, samples }]) => ({ ...key, samples: [...samples] }));
-        await this.#post({ schemaVersion: 1, nodeName: this.#options.nodeName, containers });
-        this.sentCount += 1;
+        const arrived = await this.#post({
+          ...{ schemaVersion: 1, nodeName: this.#options.nodeName, containers },
+        });
+        if (arrived) this.sentCount += 1;
+        else this.droppedCount += containers.reduce((sum, one) => sum + one.samples.length, 0);
         for (const [index, [name, { samples }]] of batch.entries()) {
           const last = containers[index]?.samples.at(-1)?.epochMilliseconds ?? 0;
           const later = samples.filter(({ epochMilliseconds }) => epochMilliseconds > last);
@@ -79,7 +82,7 @@ export class SensorOutbox {
       }
     } catch (error) {
       this.failedCount += 1;
-      this.#complain(error);
+      this.#complain('a sensor report did not arrive, it waits', error);
     } finally {
       this.#sending = false;
     }
@@ -97,7 +100,11 @@ export class SensorOutbox {
     return waiting;
   }
 
-  async #post(report: SensorReport): Promise<void> {
+  /**
+   * `false` for a report that the forwarder finds invalid: it would be no better the next time.
+   * @throws Error for whatever can be better later.
+   */
+  async #post(report: SensorReport): Promise<boolean> {
     const { forwarderUrl, tokenFile } = this.#options;
     const token = (await readFile(tokenFile, 'utf8')).trim();
     let refusal = '';
@@ -105,19 +112,22 @@ export class SensorOutbox {
       const answer = await postJson(new URL(path, forwarderUrl), {
         ...{ body: report, bearerToken: token, timeoutMilliseconds },
       });
-      if (answer.status >= 200 && answer.status < 300) return;
+      if (answer.status >= 200 && answer.status < 300) return true;
       refusal = `the forwarder answered ${answer.status}: ${answer.text.slice(0, 300)}`;
+      if (answer.status === 400 || answer.status === 413) {
+        this.failedCount += 1;
+        this.#complain('a sensor report is given up', refusal);
+        return false;
+      }
       if (answer.status !== 503) break;
     }
     throw new Error(refusal);
   }
 
-  #complain(error: unknown): void {
+  #complain(message: string, error: unknown): void {
     if (Date.now() - this.#loggedAt < faultLogMilliseconds) return;
     this.#loggedAt = Date.now();
     const { waitingCount } = this;
-    this.#options.log.warn('a sensor report did not arrive, it waits', {
-      ...{ error: messageOf(error), waitingCount },
-    });
+    this.#options.log.warn(message, { error: messageOf(error), waitingCount });
   }
 }

@@ -91,9 +91,12 @@ describe('GcCounterReader', () => {
         const bytes = Uint8Array.from(good);
         for (const [at, value] of changes) bytes[at] = value;
         const reader = GcCounterReader.of(bytes.subarray(0, length)) ?? GcCounterReader.of(good)!;
-        const { collector: _, lastCause: __, ...numbers } = reader.read(bytes) ?? {};
+        const counters = reader.read(bytes) ?? {};
 
-        for (const value of Object.values(numbers)) expect(value).toBeGreaterThanOrEqual(0);
+        for (const [name, value] of Object.entries(counters)) {
+          if (name === 'collector' || name === 'lastCause') continue;
+          expect(value).toBeGreaterThanOrEqual(0);
+        }
       }),
       { numRuns: 300 },
     );

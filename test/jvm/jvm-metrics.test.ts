@@ -8,8 +8,16 @@ const parallel: GcCounters = {
   ...{ edenCapacityBytes: 50, lastCause: 'Allocation Failure' },
 };
 const g1: GcCounters = { ...parallel, collector: 'G1', cyclePauseCount: 0, oldMaxBytes: 200 };
-const { fullGcCount: _full, youngGcCount: _young, ...uncounted } = parallel;
-const shenandoah: GcCounters = { ...uncounted, collector: 'Shenandoah', cyclePauseCount: 0 };
+/** It counts pauses, and no collections. */
+const shenandoah: GcCounters = {
+  ...{
+    collector: 'Shenandoah',
+    cyclePauseCount: 0,
+    gcSeconds: 0,
+    oldUsedBytes: 10,
+    oldMaxBytes: 100,
+  },
+};
 
 /** The readings of one JVM, a second apart. */
 function readings(...moments: readonly (GcCounters | [GcCounters, MemoryUse])[]) {
