@@ -105,7 +105,7 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
 
       await senseUntil('every heap near its limit', () => {
         kept += 4;
-        if (kept < 110) for (const { java } of jvms) java.stdin?.write('\n\n\n\n');
+        if (kept < 92) for (const { java } of jvms) java.stdin?.write('\n\n\n\n');
         return jvms.map(({ seen }) => seen()).every(Boolean);
       });
 
