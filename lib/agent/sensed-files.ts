@@ -9,6 +9,7 @@ import { GcCounterReader, type GcCounters } from '../jvm/gc-counters.ts';
 import type { MemoryUse } from '../jvm/jvm-metrics.ts';
 import { memoryFolder, parseMemoryLimit } from './cgroup-limits.ts';
 import { inside, openDirectoryInside, openRegularFile } from './container-path.ts';
+import { openPrivateCounters } from './private-counters.ts';
 import { readBounded, type ProcessFacts } from './process-facts.ts';
 import { readTextInside } from './work-beside.ts';
 
@@ -33,6 +34,12 @@ export interface SensedMoment {
   readonly memory?: MemoryUse;
 }
 
+interface CounterFile {
+  readonly file: FileHandle;
+  readonly bytes: number;
+  readonly position: bigint;
+}
+
 interface MemoryFiles {
   readonly unified: boolean;
   readonly usage: FileHandle;
@@ -44,10 +51,11 @@ export class SensedFiles {
   readonly #stat: FileHandle;
   readonly #startTicks: string;
   #memory: MemoryFiles | undefined;
-  #counters: { file: FileHandle; bytes: number } | undefined;
+  #counters: CounterFile | undefined;
   #reader: GcCounterReader | undefined;
   #limitBytes: number | undefined;
   #readCount = 0;
+  #lookCount = 0;
 
   /** `undefined` when the process is gone. */
   static async open(procRoot: string, jvm: ProcessFacts): Promise<SensedFiles | undefined> {
@@ -69,6 +77,11 @@ export class SensedFiles {
     const root = join(procRoot, String(jvm.pid), 'root');
     this.#memory ??= await openMemory(procRoot, jvm).catch(() => undefined);
     this.#counters ??= await openCounters(root, jvm).catch(() => undefined);
+    this.#lookCount += 1;
+    // The shared file is there a moment after the start. What has none is searched twice, and then has no counters.
+    if (this.#lookCount > 1 && this.#lookCount <= 3) {
+      this.#counters ??= await openPrivateCounters(join(procRoot, String(jvm.pid)));
+    }
     if (this.#counters !== undefined) this.#reader ??= GcCounterReader.of(this.#counterBytes());
   }
 
@@ -112,8 +125,8 @@ export class SensedFiles {
   #counterBytes(): Uint8Array {
     if (this.#counters === undefined) return new Uint8Array();
     try {
-      const { file, bytes } = this.#counters;
-      return shared.subarray(0, readSync(file.fd, shared, 0, bytes, 0));
+      const { file, bytes, position } = this.#counters;
+      return shared.subarray(0, readSync(file.fd, shared, 0, bytes, position));
     } catch {
       return new Uint8Array();
     }
@@ -180,10 +193,7 @@ async function openMemory(procRoot: string, jvm: ProcessFacts): Promise<MemoryFi
 }
 
 /** As readPerfData does; the file is kept open. */
-async function openCounters(
-  root: string,
-  jvm: ProcessFacts,
-): Promise<{ file: FileHandle; bytes: number } | undefined> {
+async function openCounters(root: string, jvm: ProcessFacts): Promise<CounterFile | undefined> {
   const tmp = await openDirectoryInside(root, '/tmp');
   const users = await readdir(inside(tmp, '.')).finally(() => tmp.close());
   for (const user of users.filter((name) => name.startsWith('hsperfdata_')).slice(0, 50)) {
@@ -193,7 +203,7 @@ async function openCounters(
       const { file, stats } = await openRegularFile(inside(directory, String(jvm.namespacePid)));
       const local = !remoteFileSystems.has(statfsSync(`/proc/self/fd/${file.fd}`).type);
       if (stats.uid === jvm.uid && stats.size <= maxCounterBytes && local) {
-        return { file, bytes: stats.size };
+        return { file, bytes: stats.size, position: 0n };
       }
       await file.close();
     } catch {

@@ -112,6 +112,17 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
       expect(jvms.map(({ java }) => java.exitCode)).toEqual(jvms.map(() => null));
     });
 
+    it('finds the counters of a JVM that shares them with nobody', async () => {
+      await lab.startJvm(jdk, 'SlowLeak', {
+        ...{ args: ['20'], jvmArgs: ['-Xmx64m', '-XX:+UseSerialGC', '-XX:+PerfDisableSharedMem'] },
+        ...inContainer(1),
+      });
+
+      await senseUntil('its collections', () => (readingOf(1)?.totals.youngGcCount ?? 0) > 1);
+
+      expect(readingOf(1)?.values.heapUsedPercent).toBeGreaterThan(0);
+    });
+
     it('knows nothing but its container’s memory of a JVM without counters', async () => {
       const none = await lab.startJvm(jdk, 'SlowLeak', {
         ...{ args: ['1'], jvmArgs: ['-XX:-UsePerfData'], ownCgroup: true },
