@@ -116,10 +116,10 @@ export interface MetricSample {
   readonly totals?: GcTotals;
 }
 export interface GcTotals {
-  readonly fullGcCount?: number | undefined;
-  readonly youngGcCount?: number | undefined;
+  readonly fullGcCount?: number;
+  readonly youngGcCount?: number;
   /** For which the application was stopped. */
-  readonly gcSeconds?: number | undefined;
+  readonly gcSeconds?: number;
 }
 
 /** What is remembered of one container between two samples; plain data, bounded. */

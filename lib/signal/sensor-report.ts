@@ -32,9 +32,9 @@ export const sensorReportSchema = z.strictObject({
               values: z.partialRecord(z.enum(metrics), number),
               totals: z
                 .strictObject({
-                  fullGcCount: number.optional(),
-                  youngGcCount: number.optional(),
-                  gcSeconds: number.optional(),
+                  fullGcCount: number.exactOptional(),
+                  youngGcCount: number.exactOptional(),
+                  gcSeconds: number.exactOptional(),
                 })
                 .prefault({}),
             }),
