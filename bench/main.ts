@@ -8,6 +8,7 @@ import { benchPauseLimited } from './pause-limited.ts';
 import type { Metric } from './report.ts';
 import { benchSalvage } from './salvage.ts';
 import { benchSavedRate } from './saved-rate/saved-rate.ts';
+import { benchSensor } from './sensor.ts';
 import { benchUploadCpu } from './upload-cpu.ts';
 
 /** Benchmarks by name. Each prints one JSON line a metric and nothing else on stdout. */
@@ -23,6 +24,7 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   'saved-rate': benchSavedRate,
   'gc-log': benchGcLog,
   claims: benchClaims,
+  sensor: benchSensor,
 };
 
 const name = process.argv[2] ?? '';

@@ -6,6 +6,7 @@ export type ErrorCode =
   // bad input: permanent
   | 'InvalidSignal'
   | 'InvalidPolicy'
+  | 'InvalidSensorReport'
   | 'InvalidTicket'
   | 'InvalidManifest'
   | 'InvalidIndexEntry'

@@ -5,6 +5,7 @@ import { runCapture, type CaptureEnd } from './capture.ts';
 import { startDaemon } from './daemon.ts';
 import { fetchTicket } from './fetch-ticket.ts';
 import type { JvmReach } from './jvm-reach.ts';
+import { startSensor, type SensorSettings } from './sensor-service.ts';
 
 const exitCodes: Readonly<Record<CaptureEnd, number>> = { whole: 0, unfinished: 1, faulty: 4 };
 /** `start` waits for the daemon's answer; an ephemeral container has nobody who would start it again. */
@@ -34,6 +35,7 @@ export async function serveCaptures(
     readonly socketPath: string;
     readonly maxCaptures: number;
     readonly healthPort?: number;
+    readonly sensor?: SensorSettings;
   },
   settings: CaptureSettings,
 ): Promise<number> {
@@ -42,14 +44,16 @@ export async function serveCaptures(
     process.once('SIGINT', resolve);
   });
   const metrics = new CaptureMetrics();
+  const sensor = options.sensor && startSensor({ ...options.sensor, ...settings });
   const daemon = await startDaemon({
     ...options,
     log: settings.log,
     fetchTicket: (ticketUrl) => fetchTicket(ticketUrl, servedTicketTimeoutSeconds),
     run: (ticket) => runCapture({ ticket, metrics, ...settings }),
-    metricsText: () => metrics.text(),
+    metricsText: () => metrics.text() + (sensor?.metricsText() ?? ''),
   });
   settings.log.info('agent stops; captures that run may end', { signal: await signalled });
+  await sensor?.stop();
   await daemon.stop();
   return 0;
 }

@@ -6,7 +6,7 @@ interface RunningCapture {
   readonly snapshot: () => Progress;
 }
 
-type Row = readonly [labels: Readonly<Record<string, string>>, value: number | undefined];
+export type Row = readonly [labels: Readonly<Record<string, string>>, value: number | undefined];
 type CaptureGauge = readonly [name: string, help: string, of: (p: Progress) => number | undefined];
 
 /** The target's labels are not `pod` and `namespace`, which Prometheus sets to those of the agent itself. */
@@ -83,7 +83,8 @@ export class CaptureMetrics {
   }
 }
 
-function family(
+/** One metric of the agent with its rows; those without a value are left out. */
+export function family(
   name: string,
   type: 'counter' | 'gauge',
   help: string,

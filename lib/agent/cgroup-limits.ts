@@ -91,6 +91,27 @@ export async function readCgroupFacts(
   };
 }
 
+/**
+ * Where the view shows the memory controller's files of the process's own cgroup.
+ * @returns `undefined` where it shows none.
+ */
+export async function memoryFolder(
+  cgroupText: string,
+  readText: ReadText,
+): Promise<{ version: 1 | 2; folder: string } | undefined> {
+  const paths = parseCgroupPaths(cgroupText);
+  const path = paths.byController.get('memory');
+  const [own] =
+    path === undefined
+      ? await levelsOf(
+          { mounts: ['/sys/fs/cgroup'], path: paths.unified ?? '/' },
+          'cgroup.procs',
+          readText,
+        )
+      : await levelsOf({ mounts: ['/sys/fs/cgroup/memory'], path }, 'tasks', readText);
+  return own && { version: path === undefined ? 2 : 1, folder: own.folder };
+}
+
 interface Level {
   readonly path: string;
   readonly folder: string;

@@ -112,7 +112,8 @@ async function listCandidates(procRoot: string, target: JvmTarget): Promise<Cand
 
 type ProcessKind = 'hotspot' | 'openj9' | 'other' | 'closed';
 
-async function jvmKind(procRoot: string, pid: number): Promise<ProcessKind> {
+/** What kind of JVM a process is, by the libraries that it maps; `closed`: its maps cannot be read. */
+export async function jvmKind(procRoot: string, pid: number): Promise<ProcessKind> {
   let maps: Buffer;
   try {
     maps = await readFileBounded(join(procRoot, String(pid), 'maps'), maxMapsBytes);

@@ -69,8 +69,14 @@ async function serve(): Promise<number> {
   const healthPort = wholeNumber('HEAPCATCH_HEALTH_PORT', 0, 65_535);
   const maxCaptures = wholeNumber('HEAPCATCH_MAX_CAPTURES', 1, 10) ?? 2;
   const { serveCaptures } = await captureCommands();
+  const { sensorSettingsOf } = await import('./sensor-service.ts');
+  const sensor = sensorSettingsOf(env);
   return serveCaptures(
-    { socketPath, maxCaptures, ...(healthPort !== undefined && { healthPort }) },
+    {
+      ...{ socketPath, maxCaptures },
+      ...(healthPort !== undefined && { healthPort }),
+      ...(sensor && { sensor }),
+    },
     captureSettings(),
   );
 }

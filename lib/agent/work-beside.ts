@@ -66,8 +66,8 @@ export async function ownUsedBytes(): Promise<number | undefined> {
   return (await readCgroupOf('/proc', 'self', '/'))?.memory[0]?.usedBytes;
 }
 
-/** The owner of the container chooses the names below its root: no link of theirs is followed. */
-async function readTextInside(rootPath: string, path: string): Promise<string | undefined> {
+/** At most 64 KiB. The owner of the container chooses the names below its root: no link of theirs is followed. */
+export async function readTextInside(rootPath: string, path: string): Promise<string | undefined> {
   const slash = path.lastIndexOf('/');
   try {
     const directory = await openDirectoryInside(rootPath, path.slice(0, slash));

@@ -4,15 +4,15 @@ import { collectDefaultMetrics } from 'prom-client';
 import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { createTokenReview } from '../kubernetes/token-review.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
-import { createAlertMetrics } from './alert-metrics.ts';
-import { alertRoute } from './alert-webhook.ts';
+import { Callers, tokenAudience } from './callers.ts';
 import { readForwarderConfig, type ForwarderConfig } from './config.ts';
 import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
 import { createForwarderMetrics } from './metrics.ts';
+import { forwarderRoutes } from './routes.ts';
 import { systemTime } from './time.ts';
-import { TokenFile } from './token-file.ts';
 
 const log = createLogger('forwarder');
 /** The flush has a deadline of its own; this ends a disk or a socket that does not keep to it. */
@@ -35,8 +35,10 @@ async function main(): Promise<void> {
   const config = readForwarderConfig(process.env);
   const kubeconfig = kubeconfigOf(config);
   const metrics = createForwarderMetrics();
-  const { alertsTokenFile } = config;
   collectDefaultMetrics({ register: metrics.registry });
+  const now = () => systemTime.now();
+  const review = createTokenReview({ kubeconfig, audience: tokenAudience });
+  const callers = new Callers({ review, now, log });
   const forwarder = await startForwarder({
     ...config,
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
@@ -46,17 +48,7 @@ async function main(): Promise<void> {
       ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
     }),
     metrics,
-    routes: (intake, known) => [
-      alertRoute({
-        ...known,
-        intake,
-        clusterLabel: config.alertsCluster,
-        tokens: alertsTokenFile === undefined ? undefined : new TokenFile(alertsTokenFile),
-        time: systemTime,
-        metrics: createAlertMetrics(metrics.registry),
-        log,
-      }),
-    ],
+    routes: forwarderRoutes({ config, callers, metrics, time: systemTime, log }),
     time: systemTime,
     random: Math.random,
     log,

@@ -43,7 +43,7 @@ function signalMetrics(registers: Registry[]) {
     }),
     policyFaults: new Counter({
       name: 'heapcatch_policy_faults_total',
-      help: 'Signals of pods with invalid policy annotations; sent with what the others say.',
+      help: 'Signals and sensor samples of pods with invalid policy annotations; judged by what the others say.',
       registers,
     }),
     putSeconds: new Histogram({

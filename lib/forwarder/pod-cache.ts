@@ -17,6 +17,7 @@ export type PodChange =
 export class PodCache {
   readonly #maxCount: number;
   readonly #byName = new Map<string, PodFacts>();
+  readonly #keyByUid = new Map<string, string>();
 
   constructor(maxCount: number = maxCachedPodCount) {
     this.#maxCount = maxCount;
@@ -34,6 +35,11 @@ export class PodCache {
     return this.#byName.get(keyOf(namespace, podName));
   }
 
+  /** Of a pod whose name is not known, as a node's processes show it. */
+  getByUid(podUid: string): PodFacts | undefined {
+    return this.#byName.get(this.#keyByUid.get(podUid) ?? '');
+  }
+
   /** Answers `refused` for a pod not yet known when the cache is full; pods that are known stay. */
   put(pod: PodFacts): PodChange {
     const key = keyOf(pod.namespace, pod.podName);
@@ -41,6 +47,8 @@ export class PodCache {
     if (known === undefined && this.#byName.size >= this.#maxCount) return { outcome: 'refused' };
     const current = projected(pod);
     this.#byName.set(key, current);
+    if (known !== undefined) this.#keyByUid.delete(known.podUid);
+    this.#keyByUid.set(pod.podUid, key);
     const previous = known?.podUid === pod.podUid ? known : undefined;
     return { outcome: 'kept', previous, current };
   }
@@ -48,7 +56,9 @@ export class PodCache {
   /** Forgets exactly this pod: the word of a deletion that comes after the name's next pod leaves that one alone. */
   delete(pod: { namespace: string; podName: string; podUid: string }): void {
     const key = keyOf(pod.namespace, pod.podName);
-    if (this.#byName.get(key)?.podUid === pod.podUid) this.#byName.delete(key);
+    if (this.#byName.get(key)?.podUid !== pod.podUid) return;
+    this.#byName.delete(key);
+    this.#keyByUid.delete(pod.podUid);
   }
 
   /** Forgets every pod of the namespace ('' means all) that the list does not have, and counts them. */
@@ -58,6 +68,7 @@ export class PodCache {
     for (const [key, pod] of this.#byName) {
       if ((namespace === '' || pod.namespace === namespace) && !uids.has(pod.podUid)) {
         this.#byName.delete(key);
+        this.#keyByUid.delete(pod.podUid);
         goneCount += 1;
       }
     }

@@ -1,6 +1,7 @@
 import { CaptureError, messageOf } from '../errors.ts';
 import { expectedKill } from '../policy/deadline.ts';
 import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
+import type { Policy } from '../policy/policy.ts';
 import { signalSchema, type Signal } from '../signal/signal.ts';
 import { validate } from '../validation.ts';
 import type { PodCache } from './pod-cache.ts';
@@ -25,14 +26,14 @@ export type Word = Pick<Signal, 'namespace' | 'podName' | 'reason' | 'observedTi
 export class SignalIntake {
   readonly #options: {
     readonly clusterName: string;
-    readonly pods: Pick<PodCache, 'get'>;
+    readonly pods: Pick<PodCache, 'get' | 'getByUid'>;
     readonly policies: Pick<PodPolicies, 'of'>;
     readonly send: (signal: Signal) => void;
   };
 
   constructor(options: {
     clusterName: string;
-    pods: Pick<PodCache, 'get'>;
+    pods: Pick<PodCache, 'get' | 'getByUid'>;
     policies: Pick<PodPolicies, 'of'>;
     send: (signal: Signal) => void;
   }) {
@@ -59,6 +60,23 @@ export class SignalIntake {
       if (!(error instanceof CaptureError && error.code === 'InvalidSignal')) throw error;
       return refused('InvalidSignal', messageOf(error, 1_000));
     }
+  }
+
+  /**
+   * The running container with this id of its runtime (containerID without `containerd://`), and the policy of its pod.
+   * `undefined` when no such pod or container is known, or the policy is disabled.
+   */
+  running(
+    podUid: string,
+    runtimeID: string,
+  ): { pod: PodFacts; container: ContainerFacts; policy: Policy } | undefined {
+    const pod = this.#options.pods.getByUid(podUid);
+    const container = pod?.containers.find(({ containerID }) =>
+      containerID?.endsWith(`://${runtimeID}`),
+    );
+    if (pod === undefined || container === undefined) return undefined;
+    const policy = this.#options.policies.of(pod);
+    return policy.enabled ? { pod, container, policy } : undefined;
   }
 
   #signalOf(word: Word, pod: PodFacts, container: ContainerFacts): Signal {

@@ -22,15 +22,41 @@ export type PerfData = ReadonlyMap<string, number | string>;
  * released yet. Entries that do not fit into the bytes end the list: the file is read while it changes.
  */
 export function parsePerfData(bytes: Uint8Array): PerfData | undefined {
-  if (bytes.length < prologueBytes) return undefined;
+  const entries = perfDataEntries(bytes);
+  if (entries === undefined) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { littleEndian } = entries;
+  return new Map(
+    entries.list.map(({ name, dataAt, textEnd }) => [
+      name,
+      textEnd === undefined
+        ? Number(view.getBigInt64(dataAt, littleEndian))
+        : textAt(bytes, dataAt, textEnd),
+    ]),
+  );
+}
+
+/** Where the counters lie, which does not change while `entryCount` does not; the same answers as parsePerfData. */
+export interface PerfDataEntries {
+  readonly littleEndian: boolean;
+  /** As the prologue says: HotSpot adds counters while it starts. */
+  readonly entryCount: number;
+  readonly list: readonly {
+    readonly name: string;
+    readonly dataAt: number;
+    /** Of a text, where its field ends; absent of a long, whose 8 bytes all are there. */
+    readonly textEnd?: number;
+  }[];
+}
+
+export function perfDataEntries(bytes: Uint8Array): PerfDataEntries | undefined {
+  const entryCount = perfDataEntryCount(bytes);
+  if (entryCount === undefined) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const littleEndian = view.getUint8(4) === 1;
-  const accessible = view.getUint8(7) === 1;
-  if (view.getUint32(0) !== magic || view.getUint8(5) !== 2 || !accessible) return undefined;
-  const counters = new Map<string, number | string>();
+  const list: { name: string; dataAt: number; textEnd?: number }[] = [];
   let at = view.getUint32(24, littleEndian);
-  const entryCount = Math.min(view.getUint32(28, littleEndian), maxEntryCount);
-  for (let index = 0; index < entryCount; index += 1) {
+  for (let index = 0; index < Math.min(entryCount, maxEntryCount); index += 1) {
     if (at + entryHeadBytes > bytes.length) break;
     const entryBytes = view.getUint32(at, littleEndian);
     const end = at + entryBytes;
@@ -39,18 +65,28 @@ export function parsePerfData(bytes: Uint8Array): PerfData | undefined {
     const vectorLength = view.getUint32(at + 8, littleEndian);
     const type = view.getUint8(at + 12);
     const dataAt = at + view.getUint32(at + 16, littleEndian);
-    const name = textAt(bytes, nameAt, end);
     if (type === 0x4a && vectorLength === 0 && dataAt + 8 <= end) {
-      counters.set(name, Number(view.getBigInt64(dataAt, littleEndian)));
+      list.push({ name: textAt(bytes, nameAt, end), dataAt });
     } else if (type === 0x42 && vectorLength > 0 && dataAt <= end) {
-      counters.set(name, textAt(bytes, dataAt, Math.min(end, dataAt + vectorLength)));
+      const textEnd = Math.min(end, dataAt + vectorLength);
+      list.push({ name: textAt(bytes, nameAt, end), dataAt, textEnd });
     }
     at = end;
   }
-  return counters;
+  return { littleEndian, entryCount, list };
 }
 
-function textAt(bytes: Uint8Array, start: number, end: number): string {
+/** The prologue's number of counters; `undefined` for what parsePerfData does not take. */
+export function perfDataEntryCount(bytes: Uint8Array): number | undefined {
+  if (bytes.length < prologueBytes) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const accessible = view.getUint8(7) === 1;
+  if (view.getUint32(0) !== magic || view.getUint8(5) !== 2 || !accessible) return undefined;
+  return view.getUint32(28, view.getUint8(4) === 1);
+}
+
+/** Up to its NUL. */
+export function textAt(bytes: Uint8Array, start: number, end: number): string {
   const field = bytes.subarray(start, Math.min(end, start + maxTextBytes));
   const nul = field.indexOf(0);
   return new TextDecoder().decode(nul === -1 ? field : field.subarray(0, nul));

@@ -66,6 +66,7 @@ export class ProcFolder {
       'fd',
       'limits',
       'maps',
+      'mem',
       'stat',
       'status',
       'task',

@@ -145,8 +145,9 @@ export class Environment {
     );
   }
 
-  async installNodeAgent(): Promise<void> {
-    await install(this.kubectl, 'default', this.settings());
+  /** @param sensor off unless asked for: it would send signals before those that other tests wait for. */
+  async installNodeAgent({ sensor = false } = {}): Promise<void> {
+    await install(this.kubectl, 'default', { ...this.settings(), sensor });
     await this.kubectl.run(
       ['rollout', 'status', 'daemonset/heapcatch-agent', '-n', 'heapcatch', '--timeout=90s'],
       { timeoutSeconds: 100 },
@@ -192,6 +193,7 @@ interface ForwarderSettings {
   busName: string;
   endpoint: string;
   namespaces: string;
+  sensor?: boolean;
 }
 
 interface Manifest {
@@ -244,6 +246,8 @@ async function install(
     for (const container of manifest.spec?.template?.spec.containers ?? []) {
       container.image = image;
       container.imagePullPolicy = 'Never';
+      const off = settings.sensor === true ? undefined : 'HEAPCATCH_FORWARDER_URL';
+      container.env = (container.env ?? []).filter(({ name }) => name !== off);
     }
   }
   const namespaces = manifests.filter((manifest) => manifest.kind === 'Namespace');

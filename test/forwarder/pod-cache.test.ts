@@ -44,6 +44,24 @@ describe('PodCache', () => {
     expect(cache.retain('', [])).toBe(2);
   });
 
+  it('finds a pod by its uid for as long as it knows it by its name', () => {
+    const cache = new PodCache();
+    cache.put(aPod({ podUid: 'uid-1' }));
+    expect(cache.getByUid('uid-1')?.podName).toBe('cart-1');
+
+    cache.put(aPod({ podUid: 'uid-2' }));
+    cache.delete(aPod({ podUid: 'uid-1' }));
+    expect([cache.getByUid('uid-1'), cache.getByUid('uid-2')?.podUid]).toEqual([
+      undefined,
+      'uid-2',
+    ]);
+
+    cache.delete(aPod({ podUid: 'uid-2' }));
+    cache.put(aPod({ podUid: 'uid-3' }));
+    cache.retain('', []);
+    expect([cache.getByUid('uid-2'), cache.getByUid('uid-3')]).toEqual([undefined, undefined]);
+  });
+
   it('refuses new pods when it is full and goes on with those it knows', () => {
     const cache = new PodCache(1);
     cache.put(aPod({ podName: 'a', podUid: 'a' }));

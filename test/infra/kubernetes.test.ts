@@ -29,6 +29,7 @@ interface PodSpec {
   hostNetwork?: boolean;
   securityContext?: SecurityContext;
   automountServiceAccountToken?: boolean;
+  volumes?: unknown[];
   containers: {
     securityContext?: SecurityContext;
     resources?: { limits?: { memory?: string } };
@@ -109,8 +110,11 @@ describe('the manifests of the cluster side', () => {
     },
   );
 
-  it('give the node agent three capabilities, no privileges and no token', () => {
+  it('give the node agent three capabilities, no privileges and no token but one for the forwarder', () => {
     const spec = podSpec('heapcatch-agent');
+    expect(JSON.stringify(spec.volumes).match(/serviceAccountToken":\{[^}]*/g)).toEqual([
+      expect.stringContaining('"audience":"heapcatch"'),
+    ]);
     expect(spec).toMatchObject({ hostPID: true, automountServiceAccountToken: false });
     expect(spec.hostNetwork).toBeUndefined();
     for (const { securityContext } of spec.containers) {

@@ -44,13 +44,16 @@ export class AgentLab {
       | 'GcStorm'
       | 'OffHeap'
       | 'LateSafepoint'
-      | 'SecretHeap',
+      | 'SecretHeap'
+      | 'SlowLeak',
     options: {
       args: string[];
       jvmArgs?: string[];
       maxFileBytes?: number;
       /** It shows the cgroup that it has on this machine, and not only the container's. */
       ownCgroup?: boolean;
+      /** The container's line of its cgroup, unless it is the tickets'. */
+      cgroup?: string;
     },
   ): Promise<ChildProcess & { pid: number }> {
     const command = [join(jdk.home, 'bin/java'), '-Xmx700m', ...(options.jvmArgs ?? [])];
@@ -71,7 +74,7 @@ export class AgentLab {
     });
     if (child.pid === undefined) throw new Error('java has no process id');
     const own = options.ownCgroup ? readFileSync('/proc/self/cgroup', 'utf8') : '';
-    this.proc.link(child.pid, cgroupLine() + own);
+    this.proc.link(child.pid, (options.cgroup ?? cgroupLine()) + own);
     return Object.assign(child, { pid: child.pid });
   }
 

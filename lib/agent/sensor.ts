@@ -1,0 +1,164 @@
+import { messageOf } from '../errors.ts';
+import { JvmMetrics, type JvmReading } from '../jvm/jvm-metrics.ts';
+import type { Logger } from '../log.ts';
+import { SensedFiles } from './sensed-files.ts';
+import { SensedProcesses, type SensedProcess } from './sensed-processes.ts';
+
+export const tickMilliseconds = 1_000;
+const scanEveryTicks = 5;
+/** A JVM in no trouble is told of this often; one that is near it at once and then every few seconds. */
+const reportEveryTicks = 15;
+const notableEveryTicks = 3;
+
+/** What is worth telling at once. The forwarder judges by the pod's policy; below this it does so every 15 s. */
+const notable = {
+  heapAfterGcPercent: 75,
+  cgroupUsedPercent: 85,
+  secondsToLimit: 300,
+  gcTimePercent: 20,
+};
+
+export interface SensedJvm {
+  readonly jvm: SensedProcess;
+  readonly reading: JvmReading;
+}
+
+interface Tracked {
+  readonly jvm: SensedProcess;
+  readonly files: SensedFiles;
+  readonly metrics: JvmMetrics;
+  reading?: JvmReading;
+  /** By the sensor's ticks; the first report comes at once. */
+  reportedTick: number;
+  wasNotable: boolean;
+}
+
+export interface SensorOptions {
+  readonly procRoot: string;
+  readonly now: () => number;
+  /** What is to be told of a JVM. @param flush whether it should not wait for more. */
+  readonly tell: (sensed: SensedJvm, flush: boolean) => void;
+  readonly log: Logger;
+}
+
+/**
+ * Reads counters and memory of every JVM of the node's pods once a second, without attaching to any. One that ends, or
+ * cannot be read, is left out from then on; none of it is an error.
+ */
+export class Sensor {
+  readonly #options: SensorOptions;
+  readonly #processes: SensedProcesses;
+  readonly #tracked = new Map<number, Tracked>();
+  #tick = 0;
+  #scanning: Promise<void> = Promise.resolve();
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: SensorOptions) {
+    this.#options = options;
+    this.#processes = new SensedProcesses(options.procRoot);
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.tick(), tickMilliseconds);
+    this.#timer.unref();
+  }
+
+  async stop(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#scanning;
+    for (const { files } of this.#tracked.values()) files.close();
+    this.#tracked.clear();
+  }
+
+  /** The last reading of each. */
+  sensed(): readonly SensedJvm[] {
+    return [...this.#tracked.values()].flatMap(({ jvm, reading }) =>
+      reading === undefined ? [] : [{ jvm, reading }],
+    );
+  }
+
+  /** One second's work. @returns when a scan that began with it is over. */
+  tick(): Promise<void> {
+    for (const [pid, tracked] of this.#tracked) this.#read(pid, tracked);
+    if (this.#tick % scanEveryTicks === 0) this.#scanning = this.#scanning.then(() => this.#scan());
+    this.#tick += 1;
+    return this.#scanning;
+  }
+
+  #read(pid: number, tracked: Tracked): void {
+    const moment = tracked.files.read();
+    if (moment === undefined) {
+      this.#drop(pid, tracked);
+      return;
+    }
+    const before = tracked.reading;
+    const reading = tracked.metrics.add(this.#options.now(), moment.counters, moment.memory);
+    tracked.reading = reading;
+    if (Object.keys(reading.values).length + Object.keys(reading.totals).length === 0) return;
+    const now = isNotable(before, reading);
+    const every = now ? notableEveryTicks : reportEveryTicks;
+    const due = this.#tick - tracked.reportedTick >= every;
+    if (!due && !(now && !tracked.wasNotable)) return;
+    tracked.reportedTick = this.#tick;
+    tracked.wasNotable = now;
+    this.#options.tell({ jvm: tracked.jvm, reading }, now);
+  }
+
+  async #scan(): Promise<void> {
+    const { procRoot, log } = this.#options;
+    if (this.#closed) return;
+    try {
+      const found = await this.#processes.scan();
+      const pids = new Set(found.map(({ process }) => process.pid));
+      for (const [pid, tracked] of this.#tracked) if (!pids.has(pid)) this.#drop(pid, tracked);
+      for (const jvm of found) {
+        const tracked = this.#tracked.get(jvm.process.pid);
+        if (tracked === undefined) await this.#track(jvm);
+        else if (tracked.files.incomplete) await tracked.files.look(procRoot, jvm.process);
+      }
+    } catch (error) {
+      log.warn('the processes of the node could not be looked at', { error: messageOf(error) });
+    }
+  }
+
+  async #track(jvm: SensedProcess): Promise<void> {
+    const { procRoot, log } = this.#options;
+    const files = await SensedFiles.open(procRoot, jvm.process);
+    if (files === undefined || this.#closed) {
+      files?.close();
+      return;
+    }
+    const reportedTick = -reportEveryTicks;
+    this.#tracked.set(jvm.process.pid, {
+      ...{ jvm, files, metrics: new JvmMetrics(), reportedTick, wasNotable: false },
+    });
+    const { podUid, runtimeID } = jvm;
+    log.info('a JVM is watched', { podUid, runtimeID, pid: jvm.process.pid });
+  }
+
+  #drop(pid: number, { jvm, files }: Tracked): void {
+    files.close();
+    this.#tracked.delete(pid);
+    this.#processes.forget(pid);
+    const { podUid, runtimeID } = jvm;
+    this.#options.log.info('a JVM is no longer watched', { podUid, runtimeID, pid });
+  }
+}
+
+function isNotable(
+  before: JvmReading | undefined,
+  { values, totals, epochMilliseconds }: JvmReading,
+) {
+  const seconds = (epochMilliseconds - (before?.epochMilliseconds ?? epochMilliseconds)) / 1000;
+  const gcSeconds = (totals.gcSeconds ?? 0) - (before?.totals.gcSeconds ?? totals.gcSeconds ?? 0);
+  const fulls = (totals.fullGcCount ?? 0) - (before?.totals.fullGcCount ?? totals.fullGcCount ?? 0);
+  return (
+    (values.heapAfterGcPercent ?? 0) > notable.heapAfterGcPercent ||
+    (values.cgroupUsedPercent ?? 0) > notable.cgroupUsedPercent ||
+    (values.secondsToLimit ?? Infinity) < notable.secondsToLimit ||
+    (seconds > 0 && (gcSeconds / seconds) * 100 > notable.gcTimePercent) ||
+    fulls > 0
+  );
+}
