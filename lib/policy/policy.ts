@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { defaultThresholds, maxThresholdCount, metricThresholdSchema } from './thresholds.ts';
 
 /** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
 export const artifacts = [
@@ -16,6 +17,8 @@ export const rungs = ['nodeAgent', 'ephemeralContainer', 'exec'] as const;
 export type Rung = (typeof rungs)[number];
 
 const seconds = (min: number, max: number) => z.number().int().min(min).max(max);
+const thresholds = (name: keyof typeof defaultThresholds) =>
+  z.array(metricThresholdSchema).max(maxThresholdCount).default(defaultThresholds[name]);
 
 /** Whether dumps that an ended life of a container left in a volume are collected. */
 export const leftoverModes = ['collect', 'ignore'] as const;
@@ -37,6 +40,10 @@ export const policySchema = z.strictObject({
       /** Liveness failures in a row that are worth a dump; the deadline may ask for it earlier. */
       livenessFailureCount: z.number().int().min(1).max(100).default(2),
       podDeletion: z.enum(podDeletionModes).default('unhealthy'),
+      /** What the sensor measures, by the signal that it leads to; an empty list turns that signal off. */
+      heapNearLimit: thresholds('heapNearLimit'),
+      gcStorm: thresholds('gcStorm'),
+      cgroupNearLimit: thresholds('cgroupNearLimit'),
     })
     .prefault({}),
   leftovers: z.enum(leftoverModes).default('collect'),

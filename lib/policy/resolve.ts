@@ -9,6 +9,7 @@ import {
   rungs,
   type Policy,
 } from './policy.ts';
+import { cgroupNearLimit, gcStorm, heapNearLimit, type MetricThreshold } from './thresholds.ts';
 
 export const annotationPrefix = 'heapcatch.dev/';
 
@@ -61,6 +62,18 @@ const yesOrNo = (path: Setting['path']): Setting => ({
   accepted: '"true" or "false"',
 });
 
+const thresholdOrOff = (
+  path: Setting['path'],
+  thresholds: (above: number) => MetricThreshold[],
+): Setting => ({
+  path,
+  read: (text) => {
+    if (text === 'off') return [];
+    return /^([1-9][0-9]?|100)$/.test(text) ? thresholds(Number(text)) : undefined;
+  },
+  accepted: '"off" or a whole number of percent, 1 to 100',
+});
+
 /** Ranges are those of policySchema, which has the last word; the tests hold both together. */
 const settings: Readonly<Record<string, Setting>> = {
   enabled: { ...yesOrNo(['enabled']), strictest: () => false },
@@ -76,6 +89,9 @@ const settings: Readonly<Record<string, Setting>> = {
     strictest: () => leftoverModes.at(-1),
   },
   'liveness-failures': number(['triggers', 'livenessFailureCount'], 1, 100),
+  'heap-near-limit': thresholdOrOff(['triggers', 'heapNearLimit'], heapNearLimit),
+  'gc-storm': thresholdOrOff(['triggers', 'gcStorm'], gcStorm),
+  'cgroup-near-limit': thresholdOrOff(['triggers', 'cgroupNearLimit'], cgroupNearLimit),
   cooldown: duration(['limits', 'cooldownSeconds'], 0, 86_400),
   'dumps-per-hour': number(['limits', 'dumpsPerHourCount'], 1, 60),
   'node-slots': number(['limits', 'nodeSlotCount'], 1, 10),

@@ -23,6 +23,9 @@ describe('resolvePolicy', () => {
       'on-delete': 'always',
       leftovers: 'ignore',
       'liveness-failures': '3',
+      'heap-near-limit': '80',
+      'gc-storm': '40',
+      'cgroup-near-limit': 'off',
       cooldown: '10m',
       'dumps-per-hour': '60',
       'node-slots': '2',
@@ -39,7 +42,13 @@ describe('resolvePolicy', () => {
 
     expect(resolvePolicy(annotations)).toEqual({
       enabled: false,
-      triggers: { livenessFailureCount: 3, podDeletion: 'always' },
+      triggers: {
+        livenessFailureCount: 3,
+        podDeletion: 'always',
+        heapNearLimit: [{ metric: 'heapAfterGcPercent', above: 80, forSeconds: 10 }],
+        gcStorm: [{ metric: 'gcTimePercent', above: 40, forSeconds: 5, windowSeconds: 20 }],
+        cgroupNearLimit: [],
+      },
       leftovers: 'ignore',
       limits: {
         cooldownSeconds: 600,
@@ -77,6 +86,9 @@ describe('resolvePolicy', () => {
     ['liveness-failures', '101'],
     ['liveness-failures', '2.5'],
     ['liveness-failures', '1e1'],
+    ['heap-near-limit', '0'],
+    ['gc-storm', '101'],
+    ['cgroup-near-limit', 'never'],
     ['cooldown', '-1'],
     ['cooldown', '25h'],
     ['cooldown', '10 m'],
