@@ -15,6 +15,8 @@ export interface ForwarderConfig {
   httpPort: number;
   /** What others may ask of the forwarder; 0 asks for any free port. */
   apiPort: number;
+  /** Of the Prometheus that JvmMonitors may query. */
+  prometheusUrl?: string;
   /** A kubeconfig file; absent means the pod's own service account. */
   kubeconfig?: string;
 }
@@ -41,6 +43,11 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
     textOf(env, faults, { name, accepted, pattern, optional: true });
 
   const endpoint = optional('AWS_ENDPOINT_URL', 'an http or https URL', /^https?:\/\/[^\s/]+\S*$/);
+  const prometheusUrl = optional(
+    'HEAPCATCH_PROMETHEUS_URL',
+    'an http or https URL without a query',
+    /^https?:\/\/[^\s/?#@]+[^\s?#]*$/,
+  );
   const kubeconfig = optional('HEAPCATCH_KUBECONFIG', 'the path of a file', /^[^\0]{1,1024}$/);
   const config: ForwarderConfig = {
     clusterName: required(
@@ -77,6 +84,7 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
       max: 65_535,
       otherwise: defaultApiPort,
     }),
+    ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   };
   if (faults.length > 0) {

@@ -1,11 +1,14 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from '../log.ts';
+import type { JvmMonitorApi } from '../policy/monitor-api.ts';
+import type { CaptureWord } from '../signal/capture-word.ts';
 import type { Signal } from '../signal/signal.ts';
 import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
 import { startApi, type Route } from './api.ts';
 import { startHttp } from './http.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
+import { MonitorPart } from './monitor-part.ts';
 import { Observer } from './observer.ts';
 import { PodCache } from './pod-cache.ts';
 import { PodPolicies } from './pod-policies.ts';
@@ -29,6 +32,10 @@ export interface ForwarderOptions {
   /** Made of the intake that all of them share. */
   routes?: (intake: SignalIntake) => readonly Route[];
   source: WatchSource;
+  /** Without it there are no JvmMonitors. */
+  monitorApi?: JvmMonitorApi;
+  /** Of the Prometheus that JvmMonitors may query. */
+  prometheusUrl?: string;
   bus: SignalBus;
   metrics?: ForwarderMetrics;
   time: Time;
@@ -68,35 +75,34 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   });
   const sender = new SignalSender({ ...options, spool, metrics });
   const pods = new PodCache();
-  const policies = new PodPolicies({ metrics, log });
+  const monitorPart = new MonitorPart({ ...options, pods, metrics });
+  const { monitors } = monitorPart;
+  const policies = new PodPolicies({ metrics, log, monitors });
   const { clusterName } = options;
-  const known = { clusterName, pods, policies, send: (seen: Signal) => sender.send(seen) };
+  const send = monitorPart.hearing((seen: Signal) => sender.send(seen));
+  const known = { clusterName, pods, policies, send };
   const intake = new SignalIntake(known);
-  const api = await startApi({
-    port: options.apiPort,
-    routes: options.routes?.(intake) ?? [],
-    log,
-  }).catch(async (error: unknown) => {
-    await http.close();
-    throw error;
-  });
+  const controller = monitorPart.controller({ intake, policies });
+  const routes = options.routes?.(intake) ?? [];
+  const api = await startApi({ port: options.apiPort, routes, log }).catch(
+    async (error: unknown) => {
+      await http.close();
+      throw error;
+    },
+  );
   const stop = new AbortController();
   // Every wait of every watcher listens to it; that is no leak.
   setMaxListeners(0, stop.signal);
   const { signal } = stop;
-  const observer = new Observer({
-    ...known,
-    time,
-    metrics,
-    log,
-    signal,
-  });
+  const captureSeen = (word: CaptureWord): void => monitorPart.captureSeen(word);
+  const observer = new Observer({ ...known, captureSeen, time, metrics, log, signal });
 
   const watchers = Promise.all(
     options.namespaces.map((namespace) =>
-      watchNamespace({ ...options, namespace, observer, health, metrics, signal }),
+      watchNamespace({ ...options, namespace, observer, monitorPart, health, metrics, signal }),
     ),
   );
+  controller.start();
 
   return {
     httpPort: http.port,
@@ -105,6 +111,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     stop: async () => {
       stop.abort();
       await api.close();
+      await controller.stop();
       await watchers;
       await sender.close(flushDeadlineSeconds);
       await http.close();
@@ -117,12 +124,14 @@ async function watchNamespace(
   options: Pick<ForwarderOptions, 'source' | 'time' | 'random' | 'log'> & {
     namespace: string;
     observer: Observer;
+    monitorPart: MonitorPart;
     health: WatchHealth;
     metrics: ForwarderMetrics;
     signal: AbortSignal;
   },
 ): Promise<void> {
   const { source, namespace, observer, health, signal } = options;
+  const monitors = options.monitorPart.watch(namespace, signal);
   const podsKnown = Promise.withResolvers<undefined>();
   signal.addEventListener('abort', () => podsKnown.resolve(undefined), { once: true });
   const onEventsContact = health.watcher(`events ${namespace}`);
@@ -148,7 +157,7 @@ async function watchNamespace(
     onChange: (change) => observer.eventChanged(change),
     onContact: onEventsContact,
   });
-  await Promise.all([pods, events]);
+  await Promise.all([monitors, pods, events]);
 }
 
 /** When each watcher last heard from the API server. */

@@ -4,6 +4,7 @@ import { collectDefaultMetrics } from 'prom-client';
 import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
 import { readForwarderConfig, type ForwarderConfig } from './config.ts';
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
   const forwarder = await startForwarder({
     ...config,
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
+    monitorApi: createJvmMonitorApi({ kubeconfig, logger: log }),
     bus: createEventBridgeSignalBus({
       busName: config.eventBusName,
       region: config.region,

@@ -26,6 +26,10 @@ export class PodCache {
     return this.#byName.size;
   }
 
+  all(): IterableIterator<PodFacts> {
+    return this.#byName.values();
+  }
+
   get(namespace: string, podName: string): PodFacts | undefined {
     return this.#byName.get(keyOf(namespace, podName));
   }

@@ -77,6 +77,7 @@ export interface PodObject {
   metadata: ObjectMeta & { uid: string; namespace: string };
   spec: {
     nodeName?: string;
+    hostNetwork?: boolean;
     terminationGracePeriodSeconds?: number;
     securityContext?: SecurityContextObject;
     containers: ContainerObject[];
