@@ -30,7 +30,8 @@ const lastCaptureSchema = z.object({
 });
 export type LastCapture = z.output<typeof lastCaptureSchema>;
 
-const statusSchema = z.object({
+/** `status` of the resource, and its schema in the CustomResourceDefinition. */
+export const monitorStatusSchema = z.object({
   observedGeneration: z.number(),
   /** Pods of which it governs a container. */
   matchedPodCount: z.number(),
@@ -41,12 +42,12 @@ const statusSchema = z.object({
   lastCaptures: z.array(lastCaptureSchema).max(20),
   lastTrigger: z.object({ reason: word, podName: z.string().max(253), time }).optional(),
 });
-/** `status` of a JvmMonitor. */
-export type JvmMonitorStatus = z.output<typeof statusSchema>;
+
+export type JvmMonitorStatus = z.output<typeof monitorStatusSchema>;
 
 /** The status as the API shows it; `undefined` when there is none, or somebody else wrote it. */
 export function readMonitorStatus(raw: unknown): JvmMonitorStatus | undefined {
-  return statusSchema.safeParse(raw).data;
+  return monitorStatusSchema.safeParse(raw).data;
 }
 
 export const maxLastCaptureCount = 10;
