@@ -64,11 +64,11 @@ export const monitorRules: readonly PlaceRules[] = [
       "Where numbers come from: the agent's sensor, the pod's own metrics page, or Prometheus.",
     rules: [
       {
-        rule: "self.source != 'scrape' || has(self.scrape)",
+        rule: "!has(self.source) || self.source != 'scrape' || has(self.scrape)",
         message: 'source scrape needs scrape',
       },
       {
-        rule: "self.source != 'prometheus' || has(self.prometheus)",
+        rule: "!has(self.source) || self.source != 'prometheus' || has(self.prometheus)",
         message: 'source prometheus needs prometheus',
       },
     ],
