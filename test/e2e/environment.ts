@@ -199,7 +199,8 @@ interface Manifest {
   metadata: { name: string };
   data?: Record<string, string>;
   spec?: {
-    template: {
+    /** Of a workload; a CustomResourceDefinition has another spec. */
+    template?: {
       spec: {
         containers: {
           image: string;
@@ -240,7 +241,7 @@ async function install(
         AWS_SECRET_ACCESS_KEY: 'test',
       };
     }
-    for (const container of manifest.spec?.template.spec.containers ?? []) {
+    for (const container of manifest.spec?.template?.spec.containers ?? []) {
       container.image = image;
       container.imagePullPolicy = 'Never';
     }
