@@ -43,8 +43,8 @@ interface Account {
   matchedPodCount: number;
   overriddenPodCount: number;
   nextWriteMilliseconds: number;
-  /** The last one written, until the watch shows it. */
-  written?: string;
+  /** The last one written; the watch shows it a moment later. */
+  written?: JvmMonitorStatus;
 }
 
 /**
@@ -135,9 +135,10 @@ export class MonitorReporter {
     for (const known of monitors.all()) {
       const account = this.#accountOf(known);
       if (account === undefined || account.nextWriteMilliseconds > now.getTime()) continue;
-      const status = nextStatus(known.status, this.#factsOf(known, account, now), now);
-      const text = JSON.stringify(status);
-      if (text === account.written || text === JSON.stringify(known.status)) continue;
+      const before = account.written ?? known.status;
+      const status = nextStatus(before, this.#factsOf(known, account, now), now);
+      // Both have their fields in one order: that of the schema, by which it is read.
+      if (JSON.stringify(status) === JSON.stringify(before)) continue;
       due.push(() => this.#write(known, account, status));
       if (due.length >= maxWritesPerRound) break;
     }
@@ -149,7 +150,7 @@ export class MonitorReporter {
     account.nextWriteMilliseconds = now + statusPeriodSeconds * 1_000;
     try {
       await this.#options.api.patchStatus(known, status);
-      account.written = JSON.stringify(status);
+      account.written = status;
     } catch (error) {
       account.nextWriteMilliseconds = now + failurePeriodSeconds * 1_000;
       this.#logFault('the status of a JvmMonitor was not written', known, error);
