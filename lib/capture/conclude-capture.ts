@@ -177,7 +177,7 @@ function logConclusion(
 async function tellPod(deps: FinishDeps, record: CaptureRecord, entry: IndexEntry): Promise<void> {
   try {
     const cluster = await deps.clusterOf(record.clusterName);
-    await cluster.postPodEvent(record, outcomeEvent(entry));
+    await cluster.postPodEvent(record, { ...outcomeEvent(entry), indexKey: indexKey(record) });
   } catch (error) {
     const { captureId, podName } = record;
     deps.logger.warn('Event not posted', { captureId, podName, error: messageOf(error) });

@@ -105,6 +105,8 @@ export interface PodEvent {
   message: string;
   /** Makes a repeat the same Event: part of its name. */
   captureId: string;
+  /** Of the capture's index entry, once there is one. */
+  indexKey?: string;
 }
 
 /**

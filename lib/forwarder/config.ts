@@ -22,6 +22,8 @@ export interface ForwarderConfig {
   alertsTokenFile?: string;
   /** What the label `cluster` says of alerts about this cluster. */
   alertsCluster: string;
+  /** Of the Prometheus that JvmMonitors may query. */
+  prometheusUrl?: string;
   /** A kubeconfig file; absent means the pod's own service account. */
   kubeconfig?: string;
 }
@@ -60,6 +62,11 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
   );
   const alertsTokenFile = optional('HEAPCATCH_ALERTS_TOKEN_FILE', ...fileName);
   const apiTls = apiTlsOf(env, faults);
+  const prometheusUrl = optional(
+    'HEAPCATCH_PROMETHEUS_URL',
+    'an http or https URL without a query',
+    /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
+  );
   const config: ForwarderConfig = {
     clusterName,
     namespaces: namespacesOf(env, faults),
@@ -79,21 +86,12 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
       max: 10 * 1024 ** 3,
       otherwise: defaultSpoolMaxBytes,
     }),
-    httpPort: numberOf(env, faults, {
-      name: 'HEAPCATCH_HTTP_PORT',
-      min: 0,
-      max: 65_535,
-      otherwise: defaultHttpPort,
-    }),
-    apiPort: numberOf(env, faults, {
-      name: 'HEAPCATCH_API_PORT',
-      min: 0,
-      max: 65_535,
-      otherwise: defaultApiPort,
-    }),
+    httpPort: portOf(env, faults, 'HEAPCATCH_HTTP_PORT', defaultHttpPort),
+    apiPort: portOf(env, faults, 'HEAPCATCH_API_PORT', defaultApiPort),
     ...(apiTls === undefined ? {} : { apiTls }),
     ...(alertsTokenFile === undefined ? {} : { alertsTokenFile }),
     alertsCluster: optional('HEAPCATCH_ALERTS_CLUSTER', ...labelValue) ?? clusterName,
+    ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   };
   if (faults.length > 0) {
@@ -104,6 +102,10 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
     );
   }
   return config;
+}
+
+function portOf(env: Env, faults: Faults, name: string, otherwise: number): number {
+  return numberOf(env, faults, { name, min: 0, max: 65_535, otherwise });
 }
 
 function valueOf(env: Env, name: string): string | undefined {

@@ -1,11 +1,14 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from '../log.ts';
+import type { JvmMonitorApi } from '../policy/monitor-api.ts';
+import type { CaptureWord } from '../signal/capture-word.ts';
 import type { Signal } from '../signal/signal.ts';
 import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
 import { startApi, type ApiTls, type Route } from './api.ts';
 import { startHttp } from './http.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
+import { MonitorPart } from './monitor-part.ts';
 import { Observer } from './observer.ts';
 import { PodCache } from './pod-cache.ts';
 import { PodPolicies } from './pod-policies.ts';
@@ -32,6 +35,10 @@ export interface ForwarderOptions {
   /** Made of the intake that all of them share. */
   routes?: (intake: SignalIntake, known: Known) => readonly Route[];
   source: WatchSource;
+  /** Without it there are no JvmMonitors. */
+  monitorApi?: JvmMonitorApi;
+  /** Of the Prometheus that JvmMonitors may query. */
+  prometheusUrl?: string;
   bus: SignalBus;
   metrics?: ForwarderMetrics;
   time: Time;
@@ -81,10 +88,14 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   });
   const sender = new SignalSender({ ...options, spool, metrics });
   const pods = new PodCache();
-  const policies = new PodPolicies({ metrics, log });
+  const monitorPart = new MonitorPart({ ...options, pods, metrics });
+  const { monitors } = monitorPart;
+  const policies = new PodPolicies({ metrics, log, monitors });
   const { clusterName } = options;
-  const known = { clusterName, pods, policies, send: (seen: Signal) => sender.send(seen) };
+  const send = monitorPart.hearing((seen: Signal) => sender.send(seen));
+  const known = { clusterName, pods, policies, send };
   const intake = new SignalIntake(known);
+  const controller = monitorPart.controller({ intake, policies });
   const stop = new AbortController();
   // Every wait of every watcher listens to it; that is no leak.
   setMaxListeners(0, stop.signal);
@@ -97,19 +108,15 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     await http.close();
     throw error;
   });
-  const observer = new Observer({
-    ...known,
-    time,
-    metrics,
-    log,
-    signal,
-  });
+  const captureSeen = (word: CaptureWord): void => monitorPart.captureSeen(word);
+  const observer = new Observer({ ...known, captureSeen, time, metrics, log, signal });
 
   const watchers = Promise.all(
     options.namespaces.map((namespace) =>
-      watchNamespace({ ...options, namespace, observer, health, metrics, signal }),
+      watchNamespace({ ...options, namespace, observer, monitorPart, health, metrics, signal }),
     ),
   );
+  controller.start();
 
   return {
     httpPort: http.port,
@@ -118,6 +125,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     stop: async () => {
       stop.abort();
       await apis.close();
+      await controller.stop();
       await watchers;
       await sender.close(flushDeadlineSeconds);
       await http.close();
@@ -157,12 +165,14 @@ async function watchNamespace(
   options: Pick<ForwarderOptions, 'source' | 'time' | 'random' | 'log'> & {
     namespace: string;
     observer: Observer;
+    monitorPart: MonitorPart;
     health: WatchHealth;
     metrics: ForwarderMetrics;
     signal: AbortSignal;
   },
 ): Promise<void> {
   const { source, namespace, observer, health, signal } = options;
+  const monitors = options.monitorPart.watch(namespace, signal);
   const podsKnown = Promise.withResolvers<undefined>();
   signal.addEventListener('abort', () => podsKnown.resolve(undefined), { once: true });
   const onEventsContact = health.watcher(`events ${namespace}`);
@@ -188,7 +198,7 @@ async function watchNamespace(
     onChange: (change) => observer.eventChanged(change),
     onContact: onEventsContact,
   });
-  await Promise.all([pods, events]);
+  await Promise.all([monitors, pods, events]);
 }
 
 /** When each watcher last heard from the API server. */

@@ -5,6 +5,7 @@ import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
 import { createTokenReview } from '../kubernetes/token-review.ts';
+import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
 import { Callers, tokenAudience } from './callers.ts';
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
   const forwarder = await startForwarder({
     ...config,
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
+    monitorApi: createJvmMonitorApi({ kubeconfig, logger: log }),
     bus: createEventBridgeSignalBus({
       busName: config.eventBusName,
       region: config.region,

@@ -9,6 +9,7 @@ import {
   type IgnoredReason,
 } from '../signal/from-cluster.ts';
 import { parseKubernetesEvent, type KubernetesEvent } from '../signal/kubernetes-event.ts';
+import { readCaptureWord, type CaptureWord } from '../signal/capture-word.ts';
 import type { Signal } from '../signal/signal.ts';
 import type { WatchChange } from '../signal/watch-source.ts';
 import type { ForwarderMetrics } from './metrics.ts';
@@ -37,7 +38,9 @@ interface Seen {
 export interface ObserverOptions {
   clusterName: string;
   pods: PodCache;
-  policies: Pick<PodPolicies, 'of'>;
+  policies: Pick<PodPolicies, 'of' | 'monitorOf'>;
+  /** Told what the functions say on pods of their captures. */
+  captureSeen?: (word: CaptureWord) => void;
   send(signal: Signal): void;
   time: Time;
   metrics: ForwarderMetrics;
@@ -108,6 +111,11 @@ export class Observer {
   }
 
   #eventSeen(raw: unknown, listed: boolean): void {
+    const word = readCaptureWord(raw);
+    if (word !== undefined) {
+      this.#options.captureSeen?.(word);
+      return;
+    }
     let event: KubernetesEvent;
     try {
       event = parseKubernetesEvent(raw);
@@ -170,9 +178,12 @@ export class Observer {
   #observed(signal: Signal, pod: PodFacts): void {
     const { metrics } = this.#options;
     metrics.signalsObserved.inc({ reason: signal.reason });
-    const policy = this.#options.policies.of(pod);
-    if (policy.enabled) this.#options.send({ ...signal, policy });
-    else metrics.signalsIgnored.inc({ reason: 'PolicyDisabled' });
+    const { policies } = this.#options;
+    const policy = policies.of(pod, signal.containerName);
+    const monitorName = policies.monitorOf(pod, signal.containerName)?.name;
+    if (policy.enabled) {
+      this.#options.send({ ...signal, ...(monitorName && { monitorName }), policy });
+    } else metrics.signalsIgnored.inc({ reason: 'PolicyDisabled' });
   }
 
   #ignored(reason: IgnoredReason | 'InvalidEvent' | 'Repeat' | 'Stale'): void {

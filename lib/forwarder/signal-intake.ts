@@ -9,7 +9,12 @@ import type { PodPolicies } from './pod-policies.ts';
 
 /** Why a word about a pod led to no signal. Normal answers, never errors. */
 export type IntakeRefusal =
-  'PodUnknown' | 'ContainerUnknown' | 'ContainerAmbiguous' | 'PolicyDisabled' | 'InvalidSignal';
+  | 'PodUnknown'
+  | 'ContainerUnknown'
+  | 'ContainerAmbiguous'
+  | 'PolicyDisabled'
+  | 'NotTriggered'
+  | 'InvalidSignal';
 
 export type IntakeAnswer =
   | { outcome: 'sent'; signal: Signal }
@@ -27,14 +32,14 @@ export class SignalIntake {
   readonly #options: {
     readonly clusterName: string;
     readonly pods: Pick<PodCache, 'get' | 'getByUid'>;
-    readonly policies: Pick<PodPolicies, 'of'>;
+    readonly policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf'>;
     readonly send: (signal: Signal) => void;
   };
 
   constructor(options: {
     clusterName: string;
     pods: Pick<PodCache, 'get' | 'getByUid'>;
-    policies: Pick<PodPolicies, 'of'>;
+    policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf'>;
     send: (signal: Signal) => void;
   }) {
     this.#options = options;
@@ -48,10 +53,14 @@ export class SignalIntake {
     }
     const container = containerOf(pod, word.containerName);
     if ('outcome' in container) return container;
-    const policy = this.#options.policies.of(pod);
+    const { containerName } = container;
+    const { policies } = this.#options;
+    const policy = policies.of(pod, containerName);
     if (!policy.enabled) {
       return refused('PolicyDisabled', `the policy of ${podName} says enabled: false`);
     }
+    const unwanted = policies.refusalOf(pod, containerName, word);
+    if (unwanted !== undefined) return refused('NotTriggered', unwanted);
     try {
       const signal = { ...this.#signalOf(word, pod, container), policy };
       this.#options.send(signal);
@@ -91,6 +100,8 @@ export class SignalIntake {
       containerID: container.containerID,
       nodeName: pod.nodeName,
       expectedKillTime: kill?.sigkillTime.toISOString(),
+      monitorName:
+        word.monitorName ?? this.#options.policies.monitorOf(pod, container.containerName)?.name,
       numbers: { restartCount: container.restartCount, ...word.numbers },
     };
     return validate(signalSchema, raw, 'InvalidSignal', 'signal');

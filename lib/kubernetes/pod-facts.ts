@@ -50,6 +50,7 @@ export function podFactsOf(
     deletionGracePeriodSeconds: metadata.deletionGracePeriodSeconds,
     terminationGracePeriodSeconds: spec.terminationGracePeriodSeconds ?? defaultGracePeriodSeconds,
     annotations: metadata.annotations ?? {},
+    labels: metadata.labels,
     hostNetwork: spec.hostNetwork === true ? (true as const) : undefined,
     containers: [...spec.containers, ...sidecars].map((container) =>
       containerFactsOf(

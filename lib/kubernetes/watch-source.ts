@@ -11,13 +11,19 @@ import { podFactsOf } from './pod-facts.ts';
 import { isPodObject } from './pod-object.ts';
 
 const pageLimit = 500;
+export const jvmMonitorApiVersion = 'heapcatch.dev/v1alpha1';
 /** 100,000 objects; what is beyond is left out of the list and said in the log. */
 const maxPageCount = 200;
-const defaultWatchSeconds = 240;
+export const defaultWatchSeconds = 240;
 /** The server ends the watch by itself; a stream that is silent for longer than that is dead. */
 const idleMarginSeconds = 15;
 
-type ResourceName = 'pods' | 'events';
+type ResourceName = 'pods' | 'events' | 'jvmmonitors';
+const apiVersions: Readonly<Record<ResourceName, string>> = {
+  pods: 'v1',
+  events: 'v1',
+  jvmmonitors: jvmMonitorApiVersion,
+};
 
 /**
  * List and watch over raw requests: a projection of a pod is kept a twentieth of the size that the client
@@ -45,21 +51,32 @@ export function createWatchSource(options: {
     listPods: (namespace) => listAll(connection, 'pods', namespace, project, logger),
     listEvents: (namespace) => listAll(connection, 'events', namespace, asIs, logger),
     watchPods: (namespace, resourceVersion, onChange, signal) =>
-      watch(connection, { resource: 'pods', namespace, resourceVersion, watchSeconds }, project, {
-        onChange,
-        signal,
-        logger,
-      }),
+      watchResource(
+        connection,
+        { resource: 'pods', namespace, resourceVersion, watchSeconds },
+        project,
+        {
+          onChange,
+          signal,
+          logger,
+        },
+      ),
     watchEvents: (namespace, resourceVersion, onChange, signal) =>
-      watch(connection, { resource: 'events', namespace, resourceVersion, watchSeconds }, asIs, {
-        onChange,
-        signal,
-        logger,
-      }),
+      watchResource(
+        connection,
+        { resource: 'events', namespace, resourceVersion, watchSeconds },
+        asIs,
+        {
+          onChange,
+          signal,
+          logger,
+        },
+      ),
   };
 }
 
-async function listAll<T>(
+/** All pages of a resource, up to the bound. */
+export async function listAll<T>(
   connection: ClusterConnection,
   resource: ResourceName,
   namespace: string,
@@ -71,7 +88,13 @@ async function listAll<T>(
   let next: string | undefined = '';
   for (let page = 0; page < maxPageCount && next !== undefined; page++) {
     const query = { limit: pageLimit, ...(next && { continue: next }) };
-    const call: ApiCall = { verb: 'list', resource, namespace, query };
+    const call: ApiCall = {
+      verb: 'list',
+      apiVersion: apiVersions[resource],
+      resource,
+      namespace,
+      query,
+    };
     const answer = await connection.request(call);
     if (answer.status === 410)
       throw unavailable(call, 'the list changed too much between its pages');
@@ -106,7 +129,8 @@ interface Listener<T> {
   logger: Logger | undefined;
 }
 
-async function watch<T>(
+/** One watch of a resource, until it ends or the signal comes. */
+export async function watchResource<T>(
   connection: ClusterConnection,
   { resource, namespace, resourceVersion, watchSeconds }: WatchTarget,
   project: (object: unknown) => T | undefined,
@@ -114,6 +138,7 @@ async function watch<T>(
 ): Promise<WatchEnd> {
   const call: ApiCall = {
     verb: 'watch',
+    apiVersion: apiVersions[resource],
     resource,
     namespace,
     query: {

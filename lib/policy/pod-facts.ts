@@ -16,6 +16,8 @@ export interface PodFacts {
   deletionGracePeriodSeconds?: number;
   terminationGracePeriodSeconds: number;
   annotations: Readonly<Record<string, string>>;
+  /** Absent where there are none. */
+  labels?: Readonly<Record<string, string>>;
   /** The pod's address is its node's. */
   hostNetwork?: true;
   containers: readonly ContainerFacts[];

@@ -137,8 +137,12 @@ export function resolvePolicy(annotations: Readonly<Record<string, string>>): Po
 /**
  * As resolvePolicy, where faulty annotations must not stop the capture: each setting by itself. One that cannot be
  * read has its default, or its strictest value if it is one by which somebody forbids something.
+ * @param base what holds where no annotation says otherwise.
  */
-export function readPolicy(annotations: Readonly<Record<string, string>>): {
+export function readPolicy(
+  annotations: Readonly<Record<string, string>>,
+  base: Policy = defaultPolicy,
+): {
   policy: Policy;
   /** One sentence each: annotation, value, what is accepted. */
   faults: readonly string[];
@@ -163,7 +167,9 @@ export function readPolicy(annotations: Readonly<Record<string, string>>): {
     }
     merge(asked, part);
   }
-  return { policy: policySchema.parse(asked), faults };
+  const whole: Record<string, unknown> = { ...base };
+  merge(whole, asked);
+  return { policy: policySchema.parse(whole), faults };
 }
 
 function nested(path: Setting['path'], value: unknown): Record<string, unknown> {
@@ -175,9 +181,12 @@ function nested(path: Setting['path'], value: unknown): Record<string, unknown> 
 function merge(asked: Record<string, unknown>, part: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(part)) {
     const before = asked[key];
-    const both = typeof before === 'object' && typeof value === 'object';
-    asked[key] = both ? { ...before, ...value } : value;
+    asked[key] = isGroup(before) && isGroup(value) ? { ...before, ...value } : value;
   }
+}
+
+function isGroup(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const unitSeconds: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3_600 };
