@@ -5,6 +5,7 @@ import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
 import { startApi, type Route } from './api.ts';
 import { startHttp } from './http.ts';
+import { Endings, type EndHistorySource } from './endings.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
 import { Observer } from './observer.ts';
 import { PodCache } from './pod-cache.ts';
@@ -28,6 +29,8 @@ export interface ForwarderOptions {
   apiPort: number;
   /** Made of the intake that all of them share. */
   routes?: (intake: SignalIntake) => readonly Route[];
+  /** What the sensor measured; without it ends are judged by what Kubernetes says of them. */
+  history?: EndHistorySource;
   source: WatchSource;
   bus: SignalBus;
   metrics?: ForwarderMetrics;
@@ -70,7 +73,9 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const pods = new PodCache();
   const policies = new PodPolicies({ metrics, log });
   const { clusterName } = options;
-  const known = { clusterName, pods, policies, send: (seen: Signal) => sender.send(seen) };
+  const endings = new Endings({ pods, history: options.history });
+  const send = (seen: Signal): void => sender.send(endings.complete(seen));
+  const known = { clusterName, pods, policies, send };
   const intake = new SignalIntake(known);
   const api = await startApi({
     port: options.apiPort,

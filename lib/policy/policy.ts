@@ -1,7 +1,7 @@
 import * as z from 'zod';
 
 /** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
-export const artifacts = [
+export const jvmArtifacts = [
   'processFacts',
   'heapInfo',
   'threads',
@@ -9,6 +9,12 @@ export const artifacts = [
   'classHistogram',
   'heapDump',
 ] as const;
+
+/** What can be left of a life that ended, beside a heap dump: the JVM's crash log and GC log, the tail of its output. */
+export const endArtifacts = ['crashLog', 'gcLog', 'previousLog'] as const;
+export type EndArtifact = (typeof endArtifacts)[number];
+
+export const artifacts = [...jvmArtifacts, ...endArtifacts] as const;
 export type Artifact = (typeof artifacts)[number];
 
 /** The ways to reach a JVM (docs/architecture.md): a DaemonSet's agent, an ephemeral container, exec. */
@@ -37,6 +43,8 @@ export const policySchema = z.strictObject({
       /** Liveness failures in a row that are worth a dump; the deadline may ask for it earlier. */
       livenessFailureCount: z.number().int().min(1).max(100).default(2),
       podDeletion: z.enum(podDeletionModes).default('unhealthy'),
+      /** For so long after an end by memory or the JVM the first liveness failure of the next life is enough; 0: never. */
+      watchSeconds: seconds(0, 86_400).default(1_800),
     })
     .prefault({}),
   leftovers: z.enum(leftoverModes).default('collect'),

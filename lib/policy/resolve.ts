@@ -75,6 +75,7 @@ const settings: Readonly<Record<string, Setting>> = {
     accepted: leftoverModes.join(', '),
     strictest: () => leftoverModes.at(-1),
   },
+  watch: duration(['triggers', 'watchSeconds'], 0, 86_400),
   'liveness-failures': number(['triggers', 'livenessFailureCount'], 1, 100),
   cooldown: duration(['limits', 'cooldownSeconds'], 0, 86_400),
   'dumps-per-hour': number(['limits', 'dumpsPerHourCount'], 1, 60),

@@ -21,6 +21,7 @@ describe('resolvePolicy', () => {
     const annotations = ours({
       enabled: 'false',
       'on-delete': 'always',
+      watch: '0',
       leftovers: 'ignore',
       'liveness-failures': '3',
       cooldown: '10m',
@@ -39,7 +40,7 @@ describe('resolvePolicy', () => {
 
     expect(resolvePolicy(annotations)).toEqual({
       enabled: false,
-      triggers: { livenessFailureCount: 3, podDeletion: 'always' },
+      triggers: { livenessFailureCount: 3, podDeletion: 'always', watchSeconds: 0 },
       leftovers: 'ignore',
       limits: {
         cooldownSeconds: 600,
