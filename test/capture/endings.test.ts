@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { sealCapture } from '../../lib/capture/seal.ts';
+import { storePreviousLog } from '../../lib/capture/previous-log.ts';
 import { startCapture } from '../../lib/capture/start-capture.ts';
 import type { Manifest } from '../../lib/capture/manifest.ts';
 import { CaptureError } from '../../lib/errors.ts';
@@ -107,6 +108,9 @@ describe('the end of a life', () => {
     world = new World();
     lives();
     await told();
+    const record = await world.record();
+    const encrypted = { ...record, policy: { ...record.policy, encrypt: true } };
+    await storePreviousLog(world.finishDeps(), encrypted);
     lives({ lastTermination: { ...outgrown, finishedTime: '2026-01-01T12:00:30Z' } });
     await sealed();
     expect(world.cluster.logReads).toEqual([]);
