@@ -32,11 +32,3 @@ const maxAheadMilliseconds = 300_000;
 export function wantedFailureCount(signal: Signal, policy: Policy, now: Date): number {
   return watchOf(signal, policy, now) === undefined ? policy.triggers.livenessFailureCount : 1;
 }
-
-/** The share of a limit, in percent, by which thresholds of metrics are lower under a watch. */
-const loweredPercent = 10;
-
-/** A threshold of a metric whose large values are trouble, as it counts under a watch. */
-export function loweredThreshold(above: number): number {
-  return above * (1 - loweredPercent / 100);
-}

@@ -86,6 +86,21 @@ describe('the end of a life', () => {
     expect(world.indexEntries()).toMatchObject([{ why: { ending: { cause: 'heap' }, crash } }]);
   });
 
+  it.each([
+    ['heap', 'java_pid1.hprof', '2026-01-01T11:30:00Z'],
+    ['unknown', 'java_pid1.hprof', '2026-01-01T10:30:00Z'],
+    ['unknown', 'heapcatch-abcdefghijklmnop-1.hprof', '2026-01-01T11:30:00Z'],
+    ['unknown', 'by-hand.hprof', '2026-01-01T11:30:00Z'],
+  ])('is of cause %s where %s of %s was left', async (cause, name, modifiedTime) => {
+    lives({ lastTermination: { ...outgrown, reason: 'Error' } });
+    await told({ numbers: { exitCode: 137 } });
+    const leftover = { path: `/dumps/${name}`, modifiedTime, bytes: 1_000 };
+    await world.runAgent({ manifest: { leftover, times } });
+    await seal(world.ticket().captureId);
+
+    expect(world.indexEntries()).toMatchObject([{ why: { ending: { cause } } }]);
+  });
+
   it('is nobody’s business when no JVM was seen, and none of its output is read', async () => {
     await told();
     await sealed({ times: { startTime, endTime: startTime } });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { decide } from '../../lib/policy/decide.ts';
 import { endCauses, isMemoryOrJvm } from '../../lib/policy/end-of-life.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
-import { loweredThreshold, watchOf } from '../../lib/policy/watch.ts';
+import { watchOf } from '../../lib/policy/watch.ts';
 import { container, noHistory, now, pod, signal } from './facts.ts';
 
 const after = (seconds: number): string => new Date(now.getTime() + seconds * 1_000).toISOString();
@@ -54,9 +54,5 @@ describe('the watch on the life after an end by memory or the JVM', () => {
       expect(watch !== undefined).toBe(isMemoryOrJvm(cause));
     }
     expect(watchOf({ lastEnd: lastEnd(-3_600) }, defaultPolicy, now)).toBeUndefined();
-  });
-
-  it('lowers a threshold by a tenth', () => {
-    expect(loweredThreshold(90)).toBe(81);
   });
 });
