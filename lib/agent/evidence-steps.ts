@@ -2,6 +2,7 @@ import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { withoutSecrets, type Logger } from '../log.ts';
+import { endArtifacts, type Artifact, type EndArtifact } from '../policy/policy.ts';
 import { isUnanswered, type AttachedJvm } from './attach.ts';
 import {
   collectEvidence,
@@ -79,7 +80,7 @@ export async function collectAllEvidence(
   let unanswered = false;
   let nativeMemory: string | undefined;
   for (const { artifact, putUrl } of ticket.evidence) {
-    if (artifact === 'processFacts') continue;
+    if (artifact === 'processFacts' || isEndArtifact(artifact)) continue;
     if (unanswered) {
       unasked.push(artifact);
       continue;
@@ -106,6 +107,29 @@ export async function collectAllEvidence(
     noteFault(steps, new CaptureError('AttachFailed', message), '', words);
   }
   await noteMemory(steps, jvm, nativeMemory);
+}
+
+/** Stores what was read of a file, if it was ordered. Never rejects: a fault is noted. */
+export async function storeFromFile(
+  steps: EvidenceSteps,
+  artifact: EndArtifact,
+  read: () => Promise<readonly Uint8Array[]>,
+): Promise<void> {
+  const order = steps.ticket.evidence.find((one) => one.artifact === artifact);
+  if (order === undefined) return;
+  const started = performance.now();
+  steps.progress.update({ step: artifact });
+  try {
+    const put = putWith(steps, artifact);
+    const what = { chunks: await read(), putUrl: order.putUrl, put, seal: sealWith(steps) };
+    noteStored(steps, await storeEvidence(artifact, what), started);
+  } catch (error) {
+    noteFault(steps, error, `${artifact}: `);
+  }
+}
+
+function isEndArtifact(artifact: Artifact): artifact is EndArtifact {
+  return (endArtifacts as readonly Artifact[]).includes(artifact);
 }
 
 /** What is left to do for a JVM that could not be attached to. @returns the end of the fault's sentence. */

@@ -9,12 +9,13 @@ import {
   threadsCommand,
 } from '../jvm/diagnostic-commands.ts';
 import { nativeMemoryIsOff } from '../jvm/native-memory.ts';
+import type { EndArtifact } from '../policy/policy.ts';
 import type { AttachedJvm } from './attach.ts';
 import type { PutBody } from './put-object.ts';
 
 type EvidenceOrder = Ticket['evidence'][number];
-/** All evidence but `processFacts`, which is read and not asked for. */
-export type AskedArtifact = Exclude<EvidenceOrder['artifact'], 'processFacts'>;
+/** Evidence that the JVM is asked for; the other is read. */
+export type AskedArtifact = Exclude<EvidenceOrder['artifact'], 'processFacts' | EndArtifact>;
 export type StoredEvidence = Manifest['evidence'][number];
 
 /** What is kept of one answer; a longer one is cut, and says so in its last line. */

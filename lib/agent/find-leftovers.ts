@@ -21,7 +21,7 @@ const maxFolderCount = 500;
 const maxCandidateCount = 100;
 const maxOpenFileCount = 10_000;
 /** Kubernetes tells times in whole seconds, and the last write can come just after the end was noted. */
-const slackMilliseconds = 2_000;
+export const slackMilliseconds = 2_000;
 
 /** Tells a file from a later one of the same name, and from itself after a write. */
 export interface FileIdentity {
@@ -106,22 +106,30 @@ export async function findLeftovers(
 }
 
 /** Nothing of the environment is read but the one variable that holds options of the JVM. */
-async function readDumpPath(
+export async function readJvmOptions(
   folder: string,
-): Promise<{ options: DumpOptions; heapDumpPath: string }> {
+): Promise<{ commandLine: readonly string[]; toolOptions: string | undefined }> {
   const [cmdline, environ] = await Promise.all(
     ['cmdline', 'environ'].map((name) => readBounded(join(folder, name), 1024 * 1024)),
   );
   const name = 'JAVA_TOOL_OPTIONS=';
   const variables = environ?.toString().split('\0') ?? [];
   const toolOptions = variables.find((one) => one.startsWith(name))?.slice(name.length);
-  const options = parseDumpOptions(cmdline?.toString().split('\0').slice(1) ?? [], toolOptions);
+  return { commandLine: cmdline?.toString().split('\0').slice(1) ?? [], toolOptions };
+}
+
+async function readDumpPath(
+  folder: string,
+): Promise<{ options: DumpOptions; heapDumpPath: string }> {
+  const { commandLine, toolOptions } = await readJvmOptions(folder);
+  const options = parseDumpOptions(commandLine, toolOptions);
   const cwd = await readlink(join(folder, 'cwd')).catch(() => '/');
   const given = options.heapDumpPath ?? '.';
   return { options, heapDumpPath: normalize(given.startsWith('/') ? given : join(cwd, given)) };
 }
 
-function volumeOf(
+/** The volume in which a path lies, if it does in one. */
+export function volumeOf(
   path: string,
   directories: NonNullable<Ticket['leftovers']>['directories'],
 ): { outlivesPod: boolean } | undefined {
@@ -131,7 +139,7 @@ function volumeOf(
 }
 
 /** What the running JVM has open: it may be writing to it. Read by device and inode, as names lie. */
-async function openFilesOf(folder: string): Promise<ReadonlySet<string>> {
+export async function openFilesOf(folder: string): Promise<ReadonlySet<string>> {
   const open = new Set<string>();
   const numbers = await readdir(join(folder, 'fd')).catch(() => []);
   for (const number of numbers.slice(0, maxOpenFileCount)) {

@@ -3,6 +3,8 @@ import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { collectEndFiles } from './end-files.ts';
+import type { EvidenceSteps } from './evidence-steps.ts';
 import { findJvm } from './find-jvm.ts';
 import { findLeftovers, type FoundLeftovers, type Leftover } from './find-leftovers.ts';
 import { followDump, type FollowEnd } from './follow.ts';
@@ -11,12 +13,14 @@ import { changedFile, removeFiles, segmentsOf } from './leftover-files.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import { stopReason } from './stop-reason.ts';
 
-export interface LeftoverOptions extends Pick<
-  HeapDumpOptions,
-  'ticket' | 'live' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
-> {
+export interface LeftoverOptions
+  extends
+    Omit<EvidenceSteps, 'live'>,
+    Pick<
+      HeapDumpOptions,
+      'ticket' | 'live' | 'stop' | 'partsDeadline' | 'progress' | 'log' | 'onTime'
+    > {
   readonly procRoot: string;
-  readonly manifest: Manifest;
   /** Asked once something was found: how large the agent may grow beside that JVM. @throws NotEnoughMemory. */
   readonly settleSizes: (
     jvm: ProcessFacts,
@@ -47,7 +51,8 @@ const outOfMemoryExitCode = 3;
 const maxNamedCount = 5;
 
 /**
- * Stores the newest dump that an ended life of the container left in its volumes; at most one, and names the others.
+ * Stores what an ended life of the container left in its volumes: its logs, then the newest dump; of dumps at most one,
+ * and names the others.
  * That there is none is a normal answer, without a fault, unless the JVM's own word (exit code 3) says that one was
  * written.
  * @throws CaptureError of findJvm, when exit code 3 says that the container held a JVM.
@@ -55,7 +60,7 @@ const maxNamedCount = 5;
 export async function collectLeftover(options: LeftoverOptions): Promise<CollectedLeftover> {
   const { ticket, manifest, log, procRoot } = options;
   const { leftovers: order, heapDump } = ticket;
-  if (order === undefined || heapDump === undefined) return { faults: [] };
+  if (order === undefined) return { faults: [] };
   const expected = order.termination.exitCode === outOfMemoryExitCode;
   const jvm = await awaitJvm(options).catch((error: unknown) => {
     if (expected || !(error instanceof CaptureError)) throw error;
@@ -64,6 +69,8 @@ export async function collectLeftover(options: LeftoverOptions): Promise<Collect
   });
   if (jvm === undefined) return { faults: [] };
   manifest.times.jvmFoundTime = new Date().toISOString();
+  await collectEndFiles(options, jvm, order);
+  if (heapDump === undefined) return { faults: [] };
   const found = await findLeftovers(procRoot, jvm, order);
   const [newest, ...others] = found.leftovers;
   try {

@@ -7,8 +7,11 @@ import type { SignalReason } from '../signal/signal.ts';
 /** Why a decision to dump came to nothing before anything was claimed, or to an end that is nobody's fault. */
 export type StartRefusal = 'NoUsableRung' | 'NoDumpDirectory' | 'DumpTooLarge' | 'ClaimLost';
 
-/** How a dump begins: `StartUnconfirmed` when the cluster's reply was lost and the agent may be at work. */
-export type StartReason = 'Started' | 'StartUnconfirmed' | 'DryRun';
+/**
+ * How a dump begins: `StartUnconfirmed` when the cluster's reply was lost and the agent may be at work; `Recorded` when there
+ * is nothing that an agent could reach, and the end of a life alone is put on record.
+ */
+export type StartReason = 'Started' | 'StartUnconfirmed' | 'DryRun' | 'Recorded';
 
 interface AnswerBase {
   /** Names and numbers with units. */
@@ -53,7 +56,8 @@ const quietReasons: ReadonlySet<string> = new Set<CaptureAnswer['reason']>([
  * come all the time, most of them with nothing left: only what was found is told, when it is sealed.
  */
 export function isQuiet(answer: CaptureAnswer, signalReason: SignalReason): boolean {
-  if (signalReason === 'ContainerTerminated' && answer.decision !== 'failed') return true;
+  const isEnd = signalReason === 'ContainerTerminated' || signalReason === 'PodEvicted';
+  if (isEnd && answer.decision !== 'failed') return true;
   return quietReasons.has(answer.reason);
 }
 
@@ -61,6 +65,7 @@ const nextSteps: Readonly<Partial<Record<CaptureAnswer['reason'], string>>> = {
   Started: 'the agent is at work; the pod gets an Event when the capture is sealed',
   StartUnconfirmed:
     'if the agent did start, the capture is sealed as usual; if not, sweep frees the lock when the lease ends',
+  Recorded: 'seal writes the index entry, with the tail of the output where it may read it',
   DryRun: 'nothing was claimed or started; send it again without dryRun to capture',
   AlreadyCaptured: 'nothing to do: this trouble has its capture',
   LockHeld: 'another replica is being captured; send it again when that one is sealed',

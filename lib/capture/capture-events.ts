@@ -29,8 +29,9 @@ export function outcomeEvent(entry: IndexEntry): PodEvent {
   const where = pressure === 'offHeap' ? `; off-heap pressure: ${explanation}` : '';
   const why = entry.reason === undefined ? '' : `; ${entry.reason}`;
   const end = entry.why.termination;
+  const cause = entry.why.ending === undefined ? '' : ` (${entry.why.ending.cause})`;
   const leftBy =
-    end === undefined ? '' : `, left by the life that ended with exit code ${end.exitCode}`;
+    end === undefined ? '' : `, left by the life that ended with exit code ${end.exitCode}${cause}`;
   return {
     type: state === 'failed' ? 'Warning' : 'Normal',
     reason: eventReasons[state],

@@ -4,8 +4,10 @@ import { indexKey, ticketKey } from '../dump-index/object-keys.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { outcomeEvent } from './capture-events.ts';
+import { endingOf, type Ending } from './ending-of.ts';
 import { findEvidence } from './find-evidence.ts';
 import { finishWithRight, type FinishRightDeps, type Settlement } from './finish-right.ts';
+import { storePreviousLog } from './previous-log.ts';
 import type { ClusterApi, ObjectStore } from './ports.ts';
 import { settleDump, type AgentAccounts, type Fault, type SettledDump } from './settle-dump.ts';
 
@@ -55,13 +57,16 @@ async function storeConclusion(
   finisher: IndexEntry['how']['finisher'],
   accounts: AgentAccounts & { faults: readonly Fault[] },
 ): Promise<StoredConclusion> {
+  const ending = endingOf(record, accounts.manifest);
+  if (ending?.matters) await storePreviousLog(deps, record);
   const dump = await settleDump(deps.objects, record, accounts);
   const { evidence, faults } = await findEvidence(deps.objects, record, accounts.manifest);
-  const judgement = judge(record, accounts, dump, evidence.length);
+  const judgement = judge(record, accounts, dump, evidence.length, ending);
   const entry = buildIndexEntry({
     record: asRun(record, accounts),
     ...judgement,
     finisher,
+    ...(ending === undefined ? {} : { ending: ending.verdict }),
     sealTime: deps.clock(),
     ...(accounts.manifest === undefined ? {} : { manifest: accounts.manifest }),
     ...(accounts.progress === undefined ? {} : { progress: accounts.progress }),
@@ -69,7 +74,7 @@ async function storeConclusion(
     ...(dump.heapDump === undefined ? {} : { heapDump: dump.heapDump }),
     faults: [...dump.faults, ...faults, ...accounts.faults],
   });
-  const nothingLeft = leftNothing(record, accounts, entry);
+  const nothingLeft = leftNothing(record, accounts, entry, ending);
   const stored = nothingLeft ? undefined : await writeIndexEntry(deps, record, entry);
   await dropTicket(deps, record);
   return { ...judgement, record, entry, stored };
@@ -77,18 +82,21 @@ async function storeConclusion(
 
 /**
  * An agent that looked for leftovers, saw none, and has nothing to complain of. Most ends of containers are like this:
- * an entry and an Event for each would bury those that tell of a dump. The log has it, and the record.
+ * an entry and an Event for each would bury those that tell of a dump. The log has it, and the record. Of a JVM that ended
+ * for memory or by itself there is an entry all the same: somebody will ask why.
  */
 function leftNothing(
   record: CaptureRecord,
   { manifest }: AgentAccounts,
   { state, faults }: IndexEntry,
+  ending: Ending | undefined,
 ): boolean {
   return (
     record.termination !== undefined &&
     manifest !== undefined &&
     state === 'failed' &&
-    faults.length === 0
+    faults.length === 0 &&
+    ending?.matters !== true
   );
 }
 
@@ -103,12 +111,16 @@ function judge(
   { manifest }: AgentAccounts,
   dump: SettledDump,
   evidenceCount: number,
+  ending: Ending | undefined,
 ): Settlement {
   if (dump.state === 'whole') return { outcome: 'complete' };
   const [fault] = [...dump.faults, ...(manifest?.faults ?? [])];
   if (dump.state === 'salvaged') return { outcome: 'salvaged', ...reasonOf(fault) };
   const outcome = evidenceCount > 0 ? 'evidence-only' : 'failed';
   if (fault !== undefined) return { outcome, ...reasonOf(fault) };
+  if (ending?.matters) {
+    return { outcome, reason: `NoHeapDumpLeft: ${ending.verdict.explanation}` };
+  }
   if (record.started === undefined) {
     return { outcome, reason: 'AgentNotStarted: the function ended between claim and start' };
   }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { CaptureRecord } from '../claim/capture-record.ts';
 import { objectKeysOf } from '../dump-index/object-keys.ts';
 import type { IndexEntryInput } from '../dump-index/index-entry.ts';
-import { artifacts } from '../policy/policy.ts';
+import { endArtifacts, jvmArtifacts } from '../policy/policy.ts';
 import type { Manifest } from './manifest.ts';
 import type { ObjectStore } from './ports.ts';
 import type { Fault } from './settle-dump.ts';
@@ -24,7 +24,9 @@ export async function findEvidence(
 ): Promise<{ evidence: StoredEvidence[]; faults: Fault[] }> {
   const evidence: StoredEvidence[] = [];
   const faults: Fault[] = [];
-  for (const artifact of artifacts) {
+  // What an ended life leaves is not asked of a JVM that runs, and the other way round.
+  const expected = record.termination === undefined ? jvmArtifacts : endArtifacts;
+  for (const artifact of expected) {
     if (artifact === 'heapDump') continue;
     const objectKey = objectKeysOf(record).evidence(artifact);
     const head = await objects.headObject(objectKey);

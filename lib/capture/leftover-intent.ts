@@ -25,7 +25,7 @@ export function leftoversOf(
 ): { leftovers: LeftoverIntent; policy: Policy } {
   const { signal, container, policy } = of;
   const end = container.lastTermination ?? {
-    reason: 'Unknown',
+    reason: signal.reason === 'PodEvicted' ? 'Evicted' : 'Unknown',
     exitCode: signal.numbers.exitCode ?? -1,
   };
   const { containerID } = signal;
@@ -51,6 +51,11 @@ export function leftoversOf(
   };
 }
 
+/** Whether a signal tells of the end of a life, not of the trouble of one that runs. */
+export function isEnd({ reason }: Pick<Signal, 'reason'>): boolean {
+  return reason === 'ContainerTerminated' || reason === 'PodEvicted';
+}
+
 const busyRefusals: ReadonlySet<string> = new Set(['LockHeld', 'NodeBusy', 'ClusterBusy']);
 
 /**
@@ -58,6 +63,6 @@ const busyRefusals: ReadonlySet<string> = new Set(['LockHeld', 'NodeBusy', 'Clus
  * @throws CaptureError LeftoversWait (retryable).
  */
 export function throwIfLeftoversWait(signal: Signal, { reason, message }: CaptureAnswer): void {
-  if (signal.reason !== 'ContainerTerminated' || !busyRefusals.has(reason)) return;
+  if (!isEnd(signal) || !busyRefusals.has(reason)) return;
   throw new CaptureError('LeftoversWait', message, { retryable: true });
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { agentLayouts } from '../claim/capture-record.ts';
+import { crashKinds } from '../jvm/crash-log.ts';
 import { pressures } from '../jvm/memory-pressure.ts';
 import { artifacts, redactModes, rungs } from '../policy/policy.ts';
 import { maxPartCount, maxRenewalCount } from './ticket.ts';
@@ -83,6 +84,13 @@ export const leftoverFile = z.strictObject({
   bytes,
 });
 
+/** What the head of a crash log says (lib/jvm/crash-log.ts). */
+export const crashFacts = z.strictObject({
+  kind: z.enum(crashKinds),
+  cause: z.string().max(200).optional(),
+  frame: z.string().max(200).optional(),
+});
+
 export const dumpResult = z.strictObject({
   codec: z.literal('zstd'),
   /** hprof bytes as the JVM wrote them (with the end record that was appended, if it was). */
@@ -150,6 +158,8 @@ export const manifestSchema = z.strictObject({
     .max(8),
   dump: dumpResult.optional(),
   leftover: leftoverFile.optional(),
+  /** Of the life that ended. */
+  crash: crashFacts.optional(),
   /** Typed reasons of everything that could not be done, e.g. `JvmNotFound`. Empty when all went well. */
   faults: z.array(z.strictObject({ code: z.string().max(100), message: reason })).max(20),
 });

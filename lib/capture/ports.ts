@@ -142,6 +142,14 @@ export interface ClusterApi {
     pod: { namespace: string; podName: string; podUid: string },
     agents: readonly EphemeralAgent[],
   ): Promise<'added' | 'exists' | 'gone'>;
+  /**
+   * The last bytes of what a container has printed: `previous`, its last life's. `undefined` when there are none. Absent in
+   * a port without it. @throws CaptureError ClusterForbidden without the right to `pods/log`, which is installed apart.
+   */
+  readLogTail?(
+    container: { namespace: string; podName: string; containerName: string },
+    options: { previous: boolean; maxBytes: number },
+  ): Promise<Uint8Array | undefined>;
   /** Posts one Event on the pod; the same captureId and reason again is one Event. Best effort by nature. */
   postPodEvent(
     pod: { namespace: string; podName: string; podUid: string },

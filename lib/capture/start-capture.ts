@@ -18,6 +18,7 @@ import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
 import { asError, type Refusal, type StartResult } from './agent-reply.ts';
 import type { AgentStart } from './start-agent.ts';
+import { recordEnd } from './record-end.ts';
 import { relayCapture } from './relay-capture.ts';
 import { startOrRelay, type RelayJob, type RelaySettings } from './start-relay.ts';
 import { startOf } from './start-record.ts';
@@ -165,6 +166,7 @@ async function startClaimed(
 ): Promise<Pick<Answered, 'answer' | 'relayJob'>> {
   let uploadId: string | undefined;
   try {
+    if (intent.decision.source === 'record') return await recordEnd(deps, record);
     const dataKey = await dataKeyOf(deps.dataKeys, record);
     uploadId = await openUpload(deps.objects, record, intent.plan);
     const [rung = 'exec'] = intent.plan.rungs;

@@ -9,7 +9,7 @@ import { withPodRestrictions } from '../policy/restrictions.ts';
 import { resolvePolicy } from '../policy/resolve.ts';
 import type { Signal } from '../signal/signal.ts';
 import { nextOf, type CaptureAnswer } from './capture-answer.ts';
-import { leftoversOf, type LeftoverIntent } from './leftover-intent.ts';
+import { isEnd, leftoversOf, type LeftoverIntent } from './leftover-intent.ts';
 import { planCapture, type Plan } from './plan.ts';
 import { planLeftovers } from './plan-leftovers.ts';
 import { encryptionRefusal, type EncryptionDeps } from './data-key.ts';
@@ -89,7 +89,7 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
     throw new Error(`decide() chose container ${decision.containerName}, which is not there`);
   }
   const { nodeAgent, trouble } = await findNodeAgent(deps, pod, policy);
-  const plan = (decision.source === 'leftover' ? planLeftovers : planCapture)({
+  const plan = (decision.source === undefined ? planCapture : planLeftovers)({
     signalReason: signal.reason,
     pod,
     container,
@@ -103,10 +103,12 @@ export async function weighSignal(deps: WeighDeps, signal: Signal): Promise<Weig
   const unsealed = encryptionRefusal(policy, deps.dataKeys);
   const refusal = unsealed
     ? { ...failedAnswer('EncryptionUnavailable', unsealed), captureId: decision.captureId }
-    : refusalOf(plan, decision);
+    : decision.source === 'record'
+      ? undefined
+      : refusalOf(plan, decision);
   if (refusal !== undefined) return { worth: false, pod, answer: refusal };
   const intent = { signal, pod, container, policy, decision, plan, lockKey, nodeAgent };
-  if (decision.source !== 'leftover') return { worth: true, intent };
+  if (decision.source === undefined) return { worth: true, intent };
   const workloadHistory = await deps.claims.readHistory(workloadLockKey(signal, pod));
   return {
     worth: true,
@@ -119,10 +121,12 @@ function workloadLockKey({ clusterName, namespace }: Signal, { workload }: PodFa
 }
 
 function lockKeyFor(signal: Signal, pod: PodFacts): string {
-  if (signal.reason !== 'ContainerTerminated') return workloadLockKey(signal, pod);
+  if (!isEnd(signal)) return workloadLockKey(signal, pod);
   const { clusterName, namespace } = signal;
-  const { workload, podUid, containers } = pod;
+  const { workload, containers } = pod;
   const containerName = signal.containerName ?? containers[0]?.containerName ?? '';
+  // A node that is short of memory evicts replica after replica: their rate is one of the workload.
+  const podUid = signal.reason === 'PodEvicted' ? 'evicted' : pod.podUid;
   return leftoversLockKeyOf({ clusterName, namespace, workload, podUid, containerName });
 }
 

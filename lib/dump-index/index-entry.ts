@@ -6,6 +6,7 @@ import {
 } from '../claim/capture-record.ts';
 import {
   agentTimes,
+  crashFacts,
   dumpResult,
   jvmFacts,
   leftoverFile,
@@ -20,6 +21,8 @@ import { CaptureError } from '../errors.ts';
 import { shown, validate } from '../validation.ts';
 import { encryptionSchema } from './encryption.ts';
 import { artifacts, rungs, type Policy } from '../policy/policy.ts';
+import { endCauses, type EndVerdict } from '../policy/end-of-life.ts';
+import { watchOf } from '../policy/watch.ts';
 import { signalReasons } from '../signal/signal.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -54,6 +57,14 @@ export const indexEntrySchema = z.strictObject({
         finishedTime: time.optional(),
       })
       .optional(),
+    /** Why that life ended, where memory or the JVM is the cause; `numbers` support it. */
+    ending: z
+      .strictObject({ cause: z.enum(endCauses), explanation: z.string().max(400) })
+      .optional(),
+    /** What the crash log of that life says. */
+    crash: crashFacts.optional(),
+    /** The life was watched, since the one before it had ended by this cause: thresholds were lower. */
+    watch: z.strictObject({ cause: z.enum(endCauses), endTime: time, untilTime: time }).optional(),
   }),
   when: z.strictObject({
     observedTime: time,
@@ -152,6 +163,8 @@ export interface IndexEntryInput {
   /** Why the outcome is not `complete`. */
   reason?: string;
   finisher: 'seal' | 'sweep';
+  /** Of a life that ended for memory or by the JVM. */
+  ending?: EndVerdict;
   sealTime: Date;
   manifest?: Manifest;
   /** What is known of the JVM when no manifest came. */
@@ -194,15 +207,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
       containerID: record.containerID,
       nodeName: record.nodeName,
     },
-    why: {
-      signalReason: record.signal.reason,
-      numbers: Object.fromEntries(
-        Object.entries(record.signal.numbers).filter(
-          (pair): pair is [string, number] => pair[1] !== undefined,
-        ),
-      ),
-      ...(record.termination === undefined ? {} : { termination: record.termination }),
-    },
+    why: whyOf(input),
     when: whenOf(input),
     how: {
       ...(record.started === undefined ? {} : { rung: record.started.rung }),
@@ -224,6 +229,23 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
         : { heapDump: heapDumpEntry(input.heapDump, manifest?.dump, record.policy.redact) }),
     },
     faults: [...(input.faults ?? []), ...(manifest?.faults ?? [])].slice(0, 40),
+  };
+}
+
+function whyOf({ record, manifest, ending }: IndexEntryInput): IndexEntry['why'] {
+  const { signal, policy, termination } = record;
+  const watch = watchOf(signal, policy, new Date(signal.observedTime));
+  return {
+    signalReason: signal.reason,
+    numbers: Object.fromEntries(
+      Object.entries(signal.numbers).filter(
+        (pair): pair is [string, number] => pair[1] !== undefined,
+      ),
+    ),
+    ...(termination === undefined ? {} : { termination }),
+    ...(ending === undefined ? {} : { ending: { ...ending } }),
+    ...(manifest?.crash === undefined ? {} : { crash: manifest.crash }),
+    ...(watch === undefined ? {} : { watch }),
   };
 }
 

@@ -93,6 +93,9 @@ const evidenceNames = {
   threads: 'threads.txt',
   nativeMemory: 'native-memory.txt',
   classHistogram: 'class-histogram.txt',
+  crashLog: 'crash-log.txt',
+  gcLog: 'gc-log.txt',
+  previousLog: 'previous-log.txt',
 } as const satisfies Record<Exclude<Artifact, 'heapDump'>, string>;
 
 export interface ObjectKeys {

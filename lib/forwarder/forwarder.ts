@@ -7,6 +7,7 @@ import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
 import { startApi, type ApiTls, type Route } from './api.ts';
 import { startHttp } from './http.ts';
+import { Endings, type EndHistorySource } from './endings.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
 import { MonitorPart } from './monitor-part.ts';
 import { Observer } from './observer.ts';
@@ -34,6 +35,8 @@ export interface ForwarderOptions {
   apiTls?: { port: number; files: TlsFiles };
   /** Made of the intake that all of them share. */
   routes?: (intake: SignalIntake, known: Known) => readonly Route[];
+  /** What the sensor measured; without it ends are judged by what Kubernetes says of them. */
+  history?: EndHistorySource;
   source: WatchSource;
   /** Without it there are no JvmMonitors. */
   monitorApi?: JvmMonitorApi;
@@ -92,7 +95,8 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const { monitors } = monitorPart;
   const policies = new PodPolicies({ metrics, log, monitors });
   const { clusterName } = options;
-  const send = monitorPart.hearing((seen: Signal) => sender.send(seen));
+  const endings = new Endings({ pods, history: options.history });
+  const send = monitorPart.hearing((seen: Signal) => sender.send(endings.complete(seen)));
   const known = { clusterName, pods, policies, send };
   const intake = new SignalIntake(known);
   const controller = monitorPart.controller({ intake, policies });

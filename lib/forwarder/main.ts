@@ -13,6 +13,7 @@ import { readForwarderConfig, type ForwarderConfig } from './config.ts';
 import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
 import { createForwarderMetrics } from './metrics.ts';
 import { forwarderRoutes } from './routes.ts';
+import { SensorHistory } from './sensor-history.ts';
 import { systemTime } from './time.ts';
 
 const log = createLogger('forwarder');
@@ -40,6 +41,7 @@ async function main(): Promise<void> {
   const now = () => systemTime.now();
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
   const callers = new Callers({ review, now, log });
+  const history = new SensorHistory();
   const forwarder = await startForwarder({
     ...config,
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
@@ -50,7 +52,8 @@ async function main(): Promise<void> {
       ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
     }),
     metrics,
-    routes: forwarderRoutes({ config, callers, metrics, time: systemTime, log }),
+    routes: forwarderRoutes({ config, callers, history, metrics, time: systemTime, log }),
+    history,
     time: systemTime,
     random: Math.random,
     log,

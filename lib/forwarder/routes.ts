@@ -6,7 +6,7 @@ import type { Callers } from './callers.ts';
 import type { ForwarderConfig } from './config.ts';
 import type { Known } from './forwarder.ts';
 import type { ForwarderMetrics } from './metrics.ts';
-import { SensorHistory } from './sensor-history.ts';
+import type { SensorHistory } from './sensor-history.ts';
 import { sensorRoute } from './sensor-route.ts';
 import { SensorWatch } from './sensor-watch.ts';
 import type { SignalIntake } from './signal-intake.ts';
@@ -16,6 +16,7 @@ import { TokenFile } from './token-file.ts';
 export interface RouteOptions {
   readonly config: Pick<ForwarderConfig, 'alertsTokenFile' | 'alertsCluster'>;
   readonly callers: Callers;
+  readonly history: SensorHistory;
   readonly metrics: ForwarderMetrics;
   readonly time: Time;
   readonly log: Logger;
@@ -23,9 +24,8 @@ export interface RouteOptions {
 
 /** All that others may ask of the forwarder. */
 export function forwarderRoutes(options: RouteOptions) {
-  const { config, callers, metrics, time, log } = options;
+  const { config, callers, history, metrics, time, log } = options;
   const now = () => time.now();
-  const history = new SensorHistory();
   return (intake: SignalIntake, known: Known): readonly Route[] => [
     sensorRoute({ callers, watch: new SensorWatch({ intake, history, now, log }) }),
     alertRoute({

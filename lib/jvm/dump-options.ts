@@ -16,7 +16,7 @@ export function parseDumpOptions(
   commandLine: readonly string[],
   toolOptions: string | undefined,
 ): DumpOptions {
-  const options = [...splitOptions(toolOptions ?? ''), ...commandLine];
+  const options = [...splitToolOptions(toolOptions), ...commandLine];
   const flag = options.findLast((option) => /^-XX:[+-]HeapDumpOnOutOfMemoryError$/.test(option));
   const path = options
     .findLast((option) => option.startsWith('-XX:HeapDumpPath='))
@@ -28,7 +28,7 @@ export function parseDumpOptions(
 }
 
 /** As the JVM does it: a quote opens anywhere and holds until the same quote; there is no escape. */
-function splitOptions(text: string): string[] {
+export function splitToolOptions(text = ''): string[] {
   const found: string[] = [];
   for (const [word] of text.matchAll(/(?:"[^"]*"?|'[^']*'?|[^\s"'])+/g)) {
     found.push(word.replace(/"([^"]*)"?|'([^']*)'?/g, '$1$2'));

@@ -4,6 +4,7 @@ import { bodyOf, refused, type ApiCall } from './api-call.ts';
 import { ClusterConnection } from './connection.ts';
 import { addEphemeralContainers, type ImagePullPolicy } from './ephemeral-agent.ts';
 import { execInContainer } from './exec-socket.ts';
+import { readLogTail } from './log-tail.ts';
 import { walkOwners } from './owner-walk.ts';
 import { podEventObject } from './pod-event.ts';
 import { isReady, podFactsOf } from './pod-facts.ts';
@@ -56,6 +57,7 @@ export function createClusterApi(options: ClusterApiOptions): ClusterApi {
     },
     addEphemeralAgents: (pod, agents) =>
       addEphemeralContainers(connection, pod, agents, agentImagePullPolicy),
+    readLogTail: (container, order) => readLogTail(connection, container, order),
     async postPodEvent(pod, event) {
       const call: ApiCall = {
         verb: 'create',

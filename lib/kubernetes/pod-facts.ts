@@ -19,6 +19,7 @@ const phases = ['Pending', 'Running', 'Succeeded', 'Failed'] as const;
 /** The API's own defaults, for objects that never went through it. Source: core/v1 Probe and PodSpec. */
 const probeDefaults = { periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3 };
 const defaultGracePeriodSeconds = 30;
+const maxMessageLength = 1_024;
 
 /**
  * The facts of a raw pod. Containers are the application's and native sidecars (init containers that restart
@@ -46,6 +47,10 @@ export function podFactsOf(
     readyReplicaCount: owner.readyReplicaCount,
     phase,
     ready: isReady(pod),
+    eviction:
+      status.reason === 'Evicted'
+        ? { message: (status.message ?? '').slice(0, maxMessageLength) }
+        : undefined,
     deletionTime: metadata.deletionTimestamp,
     deletionGracePeriodSeconds: metadata.deletionGracePeriodSeconds,
     terminationGracePeriodSeconds: spec.terminationGracePeriodSeconds ?? defaultGracePeriodSeconds,

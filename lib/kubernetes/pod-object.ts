@@ -87,6 +87,8 @@ export interface PodObject {
   };
   status?: {
     phase?: string;
+    reason?: string;
+    message?: string;
     podIP?: string;
     conditions?: { type: string; status: string }[];
     containerStatuses?: ContainerStatusObject[];

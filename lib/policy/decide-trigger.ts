@@ -2,6 +2,7 @@ import { dumpSeconds, secondsLeft, startSeconds } from './decide-deadline.ts';
 import type { DecisionFacts } from './decision-facts.ts';
 import type { SignalReason } from '../signal/signal.ts';
 import { skip, type Skip } from './skip.ts';
+import { wantedFailureCount } from './watch.ts';
 
 /** Whoever sends these has already judged that a dump is wanted, also of a pod that is being deleted. */
 const judgedBySender: ReadonlySet<SignalReason> = new Set([
@@ -31,7 +32,7 @@ export function skippedByTrigger(facts: DecisionFacts): Skip | undefined {
 function belowFailureThreshold(facts: DecisionFacts): Skip | undefined {
   const { signal, policy, container, kill, now } = facts;
   const failureCount = signal.numbers.failureCount ?? 1;
-  const wantedCount = policy.triggers.livenessFailureCount;
+  const wantedCount = wantedFailureCount(signal, policy, now);
   if (failureCount >= wantedCount) return undefined;
   const counted = `${failureCount} liveness failures of ${wantedCount}`;
   if (kill === undefined) {

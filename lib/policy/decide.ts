@@ -1,14 +1,17 @@
 import { captureIdOf } from '../signal/capture-id.ts';
 import type { Signal, SignalReason } from '../signal/signal.ts';
+import { verdictOf } from '../signal/ending.ts';
 import { expectedDumpBytes } from './deadline.ts';
 import { heapDumpNote, killOf, tooLate } from './decide-deadline.ts';
 import { skippedByHistory, skippedByReadyReplicas } from './decide-limits.ts';
 import { skippedByTrigger } from './decide-trigger.ts';
-import { skippedLeftovers } from './leftovers.ts';
+import { isMemoryOrJvm } from './end-of-life.ts';
+import { leftoverArtifacts, leftoverDirectories, skippedLeftovers } from './leftovers.ts';
 import type { DecisionFacts, DecisionInput } from './decision-facts.ts';
 import type { ContainerFacts, PodFacts } from './pod-facts.ts';
-import { artifacts, type Artifact, type Policy } from './policy.ts';
+import { jvmArtifacts, type Artifact, type Policy } from './policy.ts';
 import { skip, type Skip } from './skip.ts';
+import { watchOf } from './watch.ts';
 
 export type Decision =
   | {
@@ -16,8 +19,11 @@ export type Decision =
       containerName: string;
       containerID: string;
       captureId: string;
-      /** Present when dumps of the life before this one are to be collected, and the JVM is asked for nothing. */
-      source?: 'leftover';
+      /**
+       * Present when what an ended life left is to be collected, and the JVM is asked for nothing. `record`: no agent can
+       * reach anything of it, and only the end itself is put on record.
+       */
+      source?: 'leftover' | 'record';
       /** In the order of collection. */
       artifacts: Artifact[];
       /** Upper estimate of the heap dump; 0 when none is wanted. */
@@ -61,6 +67,7 @@ export function decide(input: DecisionInput): Decision {
   }
   const container = chosenContainer(signal, pod);
   if ('decision' in container) return container;
+  if (signal.reason === 'PodEvicted') return decideRecord(input, pod, container);
   if (signal.reason === 'ContainerTerminated') return decideLeftovers(input, pod, container);
   const { containerID } = container;
   const elsewhere = skippedByIdentity(signal, container);
@@ -99,18 +106,19 @@ function decideLeftovers(input: DecisionInput, pod: PodFacts, container: Contain
   const { containerName, containerID } = container;
   const nothing = skippedLeftovers(policy, container);
   if (nothing !== undefined) return nothing;
+  const { cause } = verdictOf(signal, container.lastTermination);
+  const unreachable = leftoverDirectories(container).length === 0 || hasEnded(pod);
+  if (unreachable && isMemoryOrJvm(cause)) return decideRecord(input, pod, container);
+  if (leftoverDirectories(container).length === 0) {
+    const message = `the heap of container ${containerName} is gone, and it has no writable volume in which a dump could have been left`;
+    return skip('HeapAlreadyGone', message);
+  }
   if (!container.running || containerID === undefined || containerID === signal.containerID) {
     const message = `container ${containerName} of ${signal.podName} does not run again yet: what it left can be reached from its next life only, with which the signal comes again`;
     return skip('ContainerNotRunning', message);
   }
-  const captureId = captureIdOf({
-    clusterName: signal.clusterName,
-    podUid: pod.podUid,
-    containerName,
-    containerID: signal.containerID ?? `before ${containerID}`,
-    reason: signal.reason,
-    observedTime: signal.observedTime,
-  });
+  const captureId = endCaptureId(signal, pod, container);
+  const wanted = leftoverArtifacts(policy);
   return (
     skippedByHistory({ ...input, pod, container }, captureId) ?? {
       decision: 'dump',
@@ -118,16 +126,60 @@ function decideLeftovers(input: DecisionInput, pod: PodFacts, container: Contain
       containerID,
       captureId,
       source: 'leftover',
-      artifacts: ['heapDump'],
-      expectedBytes: expectedDumpBytes(container),
+      artifacts: wanted.filter((artifact) => artifact !== 'previousLog' || isMemoryOrJvm(cause)),
+      expectedBytes: wanted.includes('heapDump') ? expectedDumpBytes(container) : 0,
     }
   );
 }
 
+/**
+ * An end of which no agent can reach anything: nothing runs again in that pod, or nothing of the container outlives it. That
+ * it ended, and why, is told all the same, with the tail of its output.
+ */
+function decideRecord(input: DecisionInput, pod: PodFacts, container: ContainerFacts): Decision {
+  const { signal, policy } = input;
+  if (policy.leftovers === 'ignore') {
+    return skip('LeftoversNotWanted', 'the policy says leftovers: ignore');
+  }
+  const { containerName, containerID } = container;
+  const captureId = endCaptureId(signal, pod, container);
+  return (
+    skippedByHistory({ ...input, pod, container }, captureId) ?? {
+      decision: 'dump',
+      containerName,
+      containerID: containerID ?? signal.containerID ?? 'unknown',
+      captureId,
+      source: 'record',
+      artifacts: leftoverArtifacts(policy).filter((artifact) => artifact === 'previousLog'),
+      expectedBytes: 0,
+    }
+  );
+}
+
+function hasEnded({ phase }: PodFacts): boolean {
+  return phase === 'Failed' || phase === 'Succeeded';
+}
+
+function endCaptureId(signal: Signal, pod: PodFacts, container: ContainerFacts): string {
+  const { containerName, containerID = 'none' } = container;
+  return captureIdOf({
+    clusterName: signal.clusterName,
+    podUid: pod.podUid,
+    containerName,
+    containerID: signal.containerID ?? `before ${containerID}`,
+    reason: signal.reason,
+    observedTime: signal.observedTime,
+  });
+}
+
 function dumpOf(facts: DecisionFacts, containerID: string, captureId: string): Decision {
-  const wanted = artifacts.filter((artifact) => facts.policy.evidence.includes(artifact));
+  const wanted = jvmArtifacts.filter((artifact) => facts.policy.evidence.includes(artifact));
+  if (wanted.length === 0) {
+    return skip('EvidenceNotWanted', 'the policy asks for nothing of a running JVM');
+  }
   const heapDump = wanted.includes('heapDump');
-  const note = heapDump ? heapDumpNote(facts) : undefined;
+  const notes = [watchNote(facts), heapDump ? heapDumpNote(facts) : undefined];
+  const note = notes.filter((one) => one !== undefined).join('; ') || undefined;
   const deadlineTime = facts.kill?.sigkillTime.toISOString();
   return {
     decision: 'dump',
@@ -142,6 +194,12 @@ function dumpOf(facts: DecisionFacts, containerID: string, captureId: string): D
       : {}),
     ...(note === undefined ? {} : { note }),
   };
+}
+
+function watchNote({ signal, policy, now }: DecisionFacts): string | undefined {
+  const watch = watchOf(signal, policy, now);
+  if (watch === undefined) return undefined;
+  return `watched until ${watch.untilTime}, since its last life ended by ${watch.cause}`;
 }
 
 function skippedByAge(signal: Signal, now: Date): Skip | undefined {
@@ -167,6 +225,7 @@ function skippedBySignal(signal: Signal, policy: Policy): Skip | undefined {
     case 'ReadinessProbeFailing':
       return skip('ReadinessProbeFailing', 'a failing readiness probe kills nothing');
     case 'ContainerTerminated':
+    case 'PodEvicted':
     case 'LivenessProbeFailing':
     case 'ContainerKilling':
     case 'PodDeleting':

@@ -1,5 +1,5 @@
 import type { ContainerFacts } from './pod-facts.ts';
-import type { Policy } from './policy.ts';
+import { endArtifacts, type Artifact, type Policy } from './policy.ts';
 import { skip, type Skip } from './skip.ts';
 
 /** A place of the container that outlives it, in the container's own view. */
@@ -35,16 +35,24 @@ export function skippedLeftovers(policy: Policy, container: ContainerFacts): Ski
   if (policy.leftovers === 'ignore') {
     return skip('LeftoversNotWanted', 'the policy says leftovers: ignore');
   }
-  if (!policy.evidence.includes('heapDump')) {
-    return skip('LeftoversNotWanted', 'the policy asks for no heap dump');
+  if (leftoverArtifacts(policy).length === 0) {
+    return skip('LeftoversNotWanted', 'the policy asks for nothing that an ended life leaves');
   }
   if (lastTermination?.exitCode === 0) {
     const message = `container ${containerName} ended with exit code 0: its heap is gone, and it had no trouble to dump for`;
     return skip('HeapAlreadyGone', message);
   }
-  if (leftoverDirectories(container).length === 0) {
-    const message = `the heap of container ${containerName} is gone, and it has no writable volume in which a dump could have been left`;
-    return skip('HeapAlreadyGone', message);
-  }
   return undefined;
+}
+
+/** Pieces of memory stand in both: strings in registers, whatever the application prints. */
+const notRedactable: ReadonlySet<Artifact> = new Set(['crashLog', 'previousLog']);
+
+/** What the policy wants of an ended life, in the order of collection. Where dumps are redacted, no text is taken that is not. */
+export function leftoverArtifacts({ evidence, redact }: Policy): Artifact[] {
+  const kinds: readonly Artifact[] = ['heapDump', ...endArtifacts];
+  return kinds.filter(
+    (artifact) =>
+      evidence.includes(artifact) && !(redact !== 'none' && notRedactable.has(artifact)),
+  );
 }

@@ -46,6 +46,8 @@ function matches({ labels }: SeriesSelector, found: ReadonlyMap<string, string>)
   return [...labels].every(([name, value]) => found.get(name) === value);
 }
 
+// Sticky: it is tried where the last label ended, and nowhere else.
+// eslint-disable-next-line regexp/no-super-linear-move
 const labelAt = /\s*([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\s*,?\s*/y;
 const escapes: Readonly<Record<string, string>> = { n: '\n', '\\': '\\', '"': '"' };
 

@@ -11,6 +11,8 @@ export interface PodFacts {
   readyReplicaCount?: number;
   phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
   ready: boolean;
+  /** Present once the kubelet has evicted the pod; its own words, at most 1,024 characters. */
+  eviction?: { message: string };
   /** RFC 3339, present while the pod is being deleted: the end of its grace period, not its begin (metadata.deletionTimestamp). */
   deletionTime?: string;
   deletionGracePeriodSeconds?: number;

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { defaultThresholds, maxThresholdCount, metricThresholdSchema } from './thresholds.ts';
 
 /** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
-export const artifacts = [
+export const jvmArtifacts = [
   'processFacts',
   'heapInfo',
   'threads',
@@ -10,6 +10,12 @@ export const artifacts = [
   'classHistogram',
   'heapDump',
 ] as const;
+
+/** What can be left of a life that ended, beside a heap dump: the JVM's crash log and GC log, the tail of its output. */
+export const endArtifacts = ['crashLog', 'gcLog', 'previousLog'] as const;
+export type EndArtifact = (typeof endArtifacts)[number];
+
+export const artifacts = [...jvmArtifacts, ...endArtifacts] as const;
 export type Artifact = (typeof artifacts)[number];
 
 /** The ways to reach a JVM (docs/architecture.md): a DaemonSet's agent, an ephemeral container, exec. */
@@ -44,6 +50,8 @@ export const policySchema = z.strictObject({
       heapNearLimit: thresholds('heapNearLimit'),
       gcStorm: thresholds('gcStorm'),
       cgroupNearLimit: thresholds('cgroupNearLimit'),
+      /** For so long after an end by memory or the JVM the first liveness failure of the next life is enough; 0: never. */
+      watchSeconds: seconds(0, 86_400).default(1_800),
     })
     .prefault({}),
   leftovers: z.enum(leftoverModes).default('collect'),

@@ -88,6 +88,7 @@ const settings: Readonly<Record<string, Setting>> = {
     accepted: leftoverModes.join(', '),
     strictest: () => leftoverModes.at(-1),
   },
+  watch: duration(['triggers', 'watchSeconds'], 0, 86_400),
   'liveness-failures': number(['triggers', 'livenessFailureCount'], 1, 100),
   'heap-near-limit': thresholdOrOff(['triggers', 'heapNearLimit'], heapNearLimit),
   'gc-storm': thresholdOrOff(['triggers', 'gcStorm'], gcStorm),

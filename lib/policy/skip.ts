@@ -18,6 +18,7 @@ export const skipReasons = [
   'DeletedHealthy',
   'DeletionNotWanted',
   'LeftoversNotWanted',
+  'EvidenceNotWanted',
   'TooLate',
   'TooFewReadyReplicas',
   // the workload's history; the words of a refused claim

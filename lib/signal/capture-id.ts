@@ -44,7 +44,7 @@ export function captureIdOf(trouble: {
 
 function kindOf(reason: SignalReason): 'manual' | 'end' | 'trouble' {
   if (reason === 'Manual') return 'manual';
-  return reason === 'ContainerTerminated' ? 'end' : 'trouble';
+  return reason === 'ContainerTerminated' || reason === 'PodEvicted' ? 'end' : 'trouble';
 }
 
 /** RFC 4648 base32 in lower case; 5 bytes make 8 characters, without padding. */

@@ -1,4 +1,5 @@
 import { expectedKill } from '../policy/deadline.ts';
+import { judgeEnd } from '../policy/end-of-life.ts';
 import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
 import { nextFailureStreak, type FailureStreak } from './failure-streak.ts';
 import type { KubernetesEvent } from './kubernetes-event.ts';
@@ -123,8 +124,8 @@ function numbersOf(
 }
 
 /**
- * What the change of a pod's facts says: a deletion that began (PodDeleting, one for each running container) and
- * containers that ended (ContainerTerminated, with exit code). A pod that is seen for the first time can be found being deleted, but
+ * What the change of a pod's facts says: a deletion that began (PodDeleting, one for each running container), an eviction
+ * (PodEvicted, one for each container) and containers that ended (ContainerTerminated, with exit code). A pod that is seen for the first time can be found being deleted, but
  * its past terminations are no news. Another uid is another pod.
  * @param observedTime RFC 3339; a termination has its own time where the kubelet gave one.
  */
@@ -136,6 +137,7 @@ export function signalFromPodChange(
   const before = previous?.podUid === current.podUid ? previous : undefined;
   return [
     ...deletions(before, current, observedTime),
+    ...evictions(before, current, observedTime),
     ...current.containers.flatMap((container) => {
       const earlier = before?.containers.find(
         ({ containerName }) => containerName === container.containerName,
@@ -143,6 +145,30 @@ export function signalFromPodChange(
       return earlier === undefined ? [] : terminations(current, earlier, container, observedTime);
     }),
   ];
+}
+
+/** A pod that was evicted before it was first seen is no news: such pods stay until somebody removes them. */
+function evictions(
+  before: PodFacts | undefined,
+  pod: PodFacts,
+  observedTime: string,
+): readonly Signal[] {
+  const { eviction } = pod;
+  if (eviction === undefined || before === undefined || before.eviction !== undefined) return [];
+  return pod.containers.map((container) => {
+    const { restartCount, lastTermination } = container;
+    const numbers = {
+      restartCount,
+      ...(lastTermination === undefined ? {} : { exitCode: lastTermination.exitCode }),
+    };
+    const { clusterName } = pod;
+    const evictionMessage = eviction.message;
+    const verdict = judgeEnd({ reason: 'Evicted', evictionMessage });
+    return {
+      ...signalOf({ pod, container, clusterName, reason: 'PodEvicted', observedTime, numbers }),
+      ending: { ...verdict, evictionMessage },
+    };
+  });
 }
 
 function deletions(

@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { policySchema } from '../policy/policy.ts';
+import { endingSchema, lastEndSchema } from './ending.ts';
 
 /**
- * What happened, as a closed set. The last one leads to the collection of what was left, failing readiness and startup
+ * What happened, as a closed set. The last two lead to the collection of what was left, failing readiness and startup
  * probes are carried so that the decision can say why they lead to nothing; all others can lead to a dump.
  */
 export const signalReasons = [
@@ -20,6 +21,7 @@ export const signalReasons = [
   'ReadinessProbeFailing',
   'StartupProbeFailing',
   'ContainerTerminated',
+  'PodEvicted',
 ] as const;
 export type SignalReason = (typeof signalReasons)[number];
 
@@ -87,6 +89,10 @@ export const signalSchema = z.strictObject({
       secondsToLimit: z.number().min(0).max(1_000_000_000).optional(),
     })
     .prefault({}),
+  /** Of the last two reasons: why that life ended, as far as the reporter knows. */
+  ending: endingSchema.optional(),
+  /** Of a life that is watched, since the one before it ended for memory or the JVM. */
+  lastEnd: lastEndSchema.optional(),
   /** Of an alert: its name, as Alertmanager or CloudWatch prints it. */
   alertName: z.string().min(1).max(253).optional(),
   /** The JvmMonitor whose trigger fired or whose limits apply. */

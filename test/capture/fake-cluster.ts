@@ -92,6 +92,16 @@ export class FakeCluster implements ClusterApi {
     return Promise.resolve(result);
   };
 
+  /** What the last life printed. */
+  previousLog: Uint8Array | CaptureError | undefined;
+  readonly logReads: unknown[] = [];
+
+  readLogTail: NonNullable<ClusterApi['readLogTail']> = (container, options) => {
+    this.logReads.push({ ...container, ...options });
+    if (this.previousLog instanceof CaptureError) return Promise.reject(this.previousLog);
+    return Promise.resolve(this.previousLog);
+  };
+
   postPodEvent: ClusterApi['postPodEvent'] = (_pod, event) => {
     this.events.push(event);
     return Promise.resolve();

@@ -2,9 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { decide } from '../../lib/policy/decide.ts';
 import type { DecisionInput } from '../../lib/policy/decision-facts.ts';
+import { endCauses } from '../../lib/policy/end-of-life.ts';
 import type { ContainerFacts, PodFacts } from '../../lib/policy/pod-facts.ts';
 import {
   artifacts,
+  endArtifacts,
+  jvmArtifacts,
   podDeletionModes,
   policySchema,
   rungs,
@@ -72,6 +75,7 @@ const anyPod: fc.Arbitrary<PodFacts> = fc
   .record(
     {
       podUid: mostly('uid-1', 'uid-2'),
+      phase: mostly('Running' as const, 'Failed' as const),
       readyReplicaCount: fc.nat(5),
       ready: mostly(true, false),
       deletionTime: anyTime,
@@ -97,6 +101,7 @@ const anySignal: fc.Arbitrary<Signal> = fc
       observedTime: time,
       expectedKillTime: time,
       numbers: fc.record({ failureCount: fc.nat(1_000_000_000) }, optionally),
+      lastEnd: fc.record({ cause: fc.constantFrom(...endCauses), endTime: time }),
     },
     {
       requiredKeys: [
@@ -174,17 +179,27 @@ describe('decide', () => {
 
         expect(policy.enabled).toBe(true);
         expect(facts!.podUid).toBe(signal.podUid ?? facts!.podUid);
+        expect(decision.captureId).toMatch(/^[a-z0-9]{16,40}$/);
+        if (decision.source === 'record') {
+          expect(decision.artifacts).toEqual(
+            decision.artifacts.filter((artifact) => artifact === 'previousLog'),
+          );
+          return;
+        }
         expect(chosen.running).toBe(true);
         expect(decision.containerID).toBe(chosen.containerID);
         // What an ended life left is collected from the one after it.
         if (decision.source === 'leftover') {
           expect(decision.containerID).not.toBe(signal.containerID);
-          expect(decision.artifacts).toEqual(['heapDump']);
+          const left = new Set<string>(['heapDump', ...endArtifacts]);
+          expect(decision.artifacts.filter((artifact) => !left.has(artifact))).toEqual([]);
+          expect(policy.evidence).toEqual(expect.arrayContaining(decision.artifacts));
           return;
         }
         expect(decision.containerID).toBe(signal.containerID ?? chosen.containerID);
-        expect(decision.captureId).toMatch(/^[a-z0-9]{16,40}$/);
-        expect(new Set(decision.artifacts)).toEqual(new Set(policy.evidence));
+        expect(decision.artifacts).toEqual(
+          jvmArtifacts.filter((artifact) => policy.evidence.includes(artifact)),
+        );
         expect(decision.note ?? '').not.toMatch(/NaN|undefined/);
         expect(signalSchema.shape.expectedKillTime.safeParse(decision.deadlineTime).success).toBe(
           true,

@@ -22,6 +22,7 @@ const nextLife = (changes: Partial<ContainerFacts> = {}): ContainerFacts =>
     lastTermination: { reason: 'Error', exitCode: 3 },
     ...changes,
   });
+const killed = { reason: 'Error', exitCode: 137 };
 const decided = (changes: Partial<ContainerFacts> = {}, input: Partial<DecisionInput> = {}) =>
   decide({
     signal: signal({ reason: 'ContainerTerminated', numbers: {} }),
@@ -40,7 +41,7 @@ describe('the end of a container', () => {
       containerID: 'containerd://bbbb',
       captureId: expect.stringMatching(/^[a-z2-7]{32}$/),
       source: 'leftover',
-      artifacts: ['heapDump'],
+      artifacts: ['heapDump', 'crashLog', 'gcLog', 'previousLog'],
       expectedBytes: Math.ceil(1.4 * 512 * 1024 ** 2),
     });
   });
@@ -58,8 +59,8 @@ describe('the end of a container', () => {
 
   it.each([
     ['HeapAlreadyGone', { lastTermination: { reason: 'Completed', exitCode: 0 } }],
-    ['HeapAlreadyGone', { volumeMounts: [] }],
-    ['HeapAlreadyGone', { volumeMounts: [mount({ readOnly: true })] }],
+    ['HeapAlreadyGone', { volumeMounts: [], lastTermination: killed }],
+    ['HeapAlreadyGone', { volumeMounts: [mount({ readOnly: true })], lastTermination: killed }],
     ['ContainerNotRunning', { running: false }],
     ['ContainerNotRunning', { containerID: 'containerd://aaaa' }],
   ])('is skipped with %s when the container is %j', (reason, changes) => {
@@ -69,8 +70,38 @@ describe('the end of a container', () => {
   it.each([
     { ...defaultPolicy, leftovers: 'ignore' as const },
     { ...defaultPolicy, evidence: ['threads' as const] },
-  ])('is skipped when the policy wants no leftovers, or no heap dump', (policy) => {
+  ])('is skipped when the policy wants no leftovers, or nothing that one leaves', (policy) => {
     expect(decided({}, { policy })).toMatchObject({ reason: 'LeftoversNotWanted' });
+  });
+
+  it.each([{ volumeMounts: [] }, { containerName: 'app', running: false }])(
+    'is put on record where nothing of it can be reached, if memory or the JVM is the cause: %j',
+    (changes) => {
+      const phase = 'volumeMounts' in changes ? 'Running' : 'Failed';
+      const of = (lastTermination: NonNullable<ContainerFacts['lastTermination']>) => {
+        const facts = pod({ phase, containers: [nextLife({ ...changes, lastTermination })] });
+        return decided({}, { pod: facts });
+      };
+
+      expect(of({ reason: 'OOMKilled', exitCode: 137 })).toMatchObject({
+        source: 'record',
+        artifacts: ['previousLog'],
+        expectedBytes: 0,
+      });
+      expect(of({ reason: 'Error', exitCode: 1 }).decision).toBe('skip');
+    },
+  );
+
+  it('takes no text that cannot be redacted where dumps are', () => {
+    const policy = { ...defaultPolicy, redact: 'primitiveArrays' as const };
+
+    expect(decided({}, { policy })).toMatchObject({ artifacts: ['heapDump', 'gcLog'] });
+  });
+
+  it('does not ask for the output of a program that ended for another reason', () => {
+    expect(decided({ lastTermination: killed })).toMatchObject({
+      artifacts: ['heapDump', 'crashLog', 'gcLog'],
+    });
   });
 
   it('asks neither for ready replicas nor for time before a kill', () => {

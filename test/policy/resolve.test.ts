@@ -21,6 +21,7 @@ describe('resolvePolicy', () => {
     const annotations = ours({
       enabled: 'false',
       'on-delete': 'always',
+      watch: '0',
       leftovers: 'ignore',
       'liveness-failures': '3',
       'heap-near-limit': '80',
@@ -48,6 +49,7 @@ describe('resolvePolicy', () => {
         heapNearLimit: [{ metric: 'heapAfterGcPercent', above: 80, forSeconds: 10 }],
         gcStorm: [{ metric: 'gcTimePercent', above: 40, forSeconds: 5, windowSeconds: 20 }],
         cgroupNearLimit: [],
+        watchSeconds: 0,
       },
       leftovers: 'ignore',
       limits: {

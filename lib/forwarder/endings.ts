@@ -1,0 +1,153 @@
+import { isMemoryOrJvm, type EndHistory, type Killer } from '../policy/end-of-life.ts';
+import type { PodFacts } from '../policy/pod-facts.ts';
+import { verdictOf, type LastEnd } from '../signal/ending.ts';
+import type { Signal } from '../signal/signal.ts';
+import type { PodCache } from './pod-cache.ts';
+import { RecentMap } from './recent-map.ts';
+
+/** What was measured of a container, oldest first; empty when nothing was. */
+export interface EndHistorySource {
+  of(
+    podUid: string,
+    containerID: string,
+  ): readonly {
+    readonly epochMilliseconds: number;
+    readonly values: Readonly<Partial<Record<string, number>>>;
+    readonly totals?: { readonly fullGcCount?: number; readonly gcSeconds?: number };
+  }[];
+}
+
+const historySeconds = 600;
+const maxRememberedCount = 20_000;
+/** The longest watch of a policy. */
+const maxWatchMilliseconds = 86_400_000;
+
+/**
+ * What the forwarder alone knows of ends, put into the signals: who had a container killed, since that Event comes once and
+ * before the end; how full its heap was; and of a running container, how its last life ended. Kept in memory and bounded: after
+ * a restart of the forwarder the pod's own lastState has to do.
+ */
+export class Endings {
+  readonly #pods: Pick<PodCache, 'get'>;
+  readonly #history: EndHistorySource | undefined;
+  /** By the life of a container. */
+  readonly #killers = new RecentMap<Killer>(maxRememberedCount);
+  /** By pod uid and container name. */
+  readonly #lastEnds = new RecentMap<LastEnd>(maxRememberedCount);
+
+  constructor(options: { pods: Pick<PodCache, 'get'>; history?: EndHistorySource | undefined }) {
+    this.#pods = options.pods;
+    this.#history = options.history;
+  }
+
+  /** The same signal with what is known here. */
+  complete(signal: Signal): Signal {
+    const pod = this.#pods.get(signal.namespace, signal.podName);
+    if (signal.reason === 'ContainerTerminated') return this.#ended(signal, pod);
+    this.#noteKiller(signal);
+    const lastEnd = this.#lastEndOf(signal, pod);
+    return lastEnd === undefined ? signal : { ...signal, lastEnd };
+  }
+
+  #noteKiller(signal: Signal): void {
+    const killer = killerOf(signal);
+    if (killer !== undefined) this.#killers.set(lifeOf(signal), killer);
+  }
+
+  #ended(signal: Signal, pod: PodFacts | undefined): Signal {
+    const killedBy = this.#killers.get(lifeOf(signal));
+    const numbers = { ...this.#historyOf(signal), ...signal.numbers };
+    const known: Signal = { ...signal, numbers };
+    const container = pod?.containers.find((one) => one.containerName === signal.containerName);
+    const facts = killedBy === undefined ? {} : { killedBy };
+    // The verdict reads who killed it from the signal itself.
+    const asked: Signal = { ...known, ending: { cause: 'unknown', explanation: '', ...facts } };
+    const verdict = verdictOf(asked, container?.lastTermination);
+    const key = containerOf(signal);
+    if (isMemoryOrJvm(verdict.cause)) {
+      this.#lastEnds.set(key, { cause: verdict.cause, endTime: signal.observedTime });
+    }
+    return { ...known, ending: { ...verdict, ...facts } };
+  }
+
+  #lastEndOf(signal: Signal, pod: PodFacts | undefined): LastEnd | undefined {
+    const container = pod?.containers.find((one) => one.containerName === signal.containerName);
+    const termination = container?.lastTermination;
+    const remembered = this.#lastEnds.get(containerOf(signal));
+    const lastEnd = remembered ?? lastEndFrom(signal, termination);
+    if (lastEnd === undefined) return undefined;
+    const age = Date.parse(signal.observedTime) - Date.parse(lastEnd.endTime);
+    return age >= 0 && age <= maxWatchMilliseconds ? lastEnd : undefined;
+  }
+
+  /** Worst values of the ten minutes before the end. */
+  #historyOf({ podUid = '', containerID = '', observedTime }: Signal): EndHistory {
+    const end = Date.parse(observedTime);
+    const samples = (this.#history?.of(podUid, containerID) ?? []).filter(
+      ({ epochMilliseconds }) =>
+        epochMilliseconds >= end - historySeconds * 1_000 && epochMilliseconds <= end + 2_000,
+    );
+    const worst: Record<string, number> = {};
+    const note = (name: string, value: number | undefined): void => {
+      if (value === undefined || !Number.isFinite(value) || value < 0) return;
+      worst[name] = Math.max(worst[name] ?? 0, value);
+    };
+    for (const [index, { values, totals, epochMilliseconds }] of samples.entries()) {
+      for (const name of historyNames) note(name, bounded(values[name]));
+      const before = samples[index - 1];
+      if (before?.totals?.gcSeconds === undefined || totals?.gcSeconds === undefined) continue;
+      const seconds = (epochMilliseconds - before.epochMilliseconds) / 1_000;
+      if (seconds < minShareSeconds) continue;
+      note(
+        'gcTimePercent',
+        bounded(((totals.gcSeconds - before.totals.gcSeconds) / seconds) * 100),
+      );
+    }
+    const counts = samples.flatMap(({ totals }) => totals?.fullGcCount ?? []);
+    const [first, last] = [counts[0], counts.at(-1)];
+    if (first !== undefined && last !== undefined) note('fullGcCount', Math.round(last - first));
+    return worst;
+  }
+}
+
+const historyNames = [
+  'heapUsedPercent',
+  'heapAfterGcPercent',
+  'cgroupUsedPercent',
+  'gcTimePercent',
+] as const;
+/** A share of less time is one long collection. */
+const minShareSeconds = 5;
+
+/** To one decimal, and no more than a signal accepts. */
+function bounded(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.min(1_000, Math.round(value * 10) / 10);
+}
+
+/** The kubelet says with a kill that a probe failed; failures up to the threshold say so as well. */
+function killerOf({ reason, numbers }: Signal): Killer | undefined {
+  const { failureCount, failureThreshold = Infinity } = numbers;
+  if (reason === 'ContainerKilling') return failureCount === undefined ? 'other' : 'livenessProbe';
+  if (reason === 'StartupProbeFailing') return 'startupProbe';
+  if (reason === 'PodDeleting') return 'other';
+  const atThreshold = failureCount !== undefined && failureCount >= failureThreshold;
+  return reason === 'LivenessProbeFailing' && atThreshold ? 'livenessProbe' : undefined;
+}
+
+/** What a forwarder that has just started finds in the pod itself. */
+function lastEndFrom(
+  signal: Signal,
+  termination: PodFacts['containers'][number]['lastTermination'],
+): LastEnd | undefined {
+  if (termination?.finishedTime === undefined) return undefined;
+  const { cause } = verdictOf({ ...signal, numbers: {} }, termination);
+  return isMemoryOrJvm(cause) ? { cause, endTime: termination.finishedTime } : undefined;
+}
+
+function lifeOf(signal: Signal): string {
+  return `${containerOf(signal)}/${signal.containerID ?? ''}`;
+}
+
+function containerOf({ podUid = '', containerName = '' }: Signal): string {
+  return `${podUid}/${containerName}`;
+}
