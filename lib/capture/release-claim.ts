@@ -82,7 +82,8 @@ export async function releaseDeadClaim(deps: ReleaseDeps, captureId: string): Pr
   const { fencingToken } = record;
   const { finisherIdentity } = deps;
   const now = deps.clock();
-  const right = { finisherIdentity, now, leaseSeconds: releaseLeaseSeconds };
+  // It may have come to life since it was read: a run that was only paused has an agent now.
+  const right = { finisherIdentity, now, leaseSeconds: releaseLeaseSeconds, unlessStarted: true };
   if ((await deps.claims.beginFinish(captureId, fencingToken, right)) !== 'begun') return false;
   const reason = 'AgentNotStarted: the function ended between claim and start';
   const result = { finisherIdentity, reason, now };

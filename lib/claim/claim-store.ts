@@ -80,11 +80,17 @@ export interface ClaimStore {
    * Takes the right to finish a capture, for leaseSeconds (1..3600; longer than the finisher's own timeout).
    * `busy`: another finisher holds it now; `finished`: it has ended already; `stale`: unknown capture or
    * wrong token. The same finisherIdentity again is `begun` and starts its lease anew.
+   * With `unlessStarted` a capture that was marked as started is `busy` as well: its run lives, an agent may be at work.
    */
   beginFinish(
     captureId: string,
     fencingToken: number,
-    options: { finisherIdentity: string; now: Date; leaseSeconds: number },
+    options: {
+      finisherIdentity: string;
+      now: Date;
+      leaseSeconds: number;
+      unlessStarted?: boolean;
+    },
   ): Promise<'begun' | 'busy' | 'finished' | 'stale'>;
   /**
    * Writes the terminal state and, in the same transaction, frees lock and slots, each only where it is

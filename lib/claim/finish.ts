@@ -66,7 +66,7 @@ export async function beginFinish(
   table: ItemTable,
   captureId: string,
   fencingToken: number,
-  { finisherIdentity, now, leaseSeconds }: BeginOptions,
+  { finisherIdentity, now, leaseSeconds, unlessStarted = false }: BeginOptions,
 ): Promise<'begun' | 'busy' | 'finished' | 'stale'> {
   const nowMillis = now.getTime();
   return inRounds(captureId, async () => {
@@ -76,10 +76,12 @@ export async function beginFinish(
     const isOthers =
       capture.finisherIdentity !== undefined && capture.finisherIdentity !== finisherIdentity;
     if (isOthers && (capture.finisherLeaseExpireMillis ?? 0) > nowMillis) return 'busy';
+    const record = recordOf(capture);
+    if (unlessStarted && record.started !== undefined) return 'busy';
     const [refused] = await write(table, [
       changeOf(
         capture,
-        { ...recordOf(capture), state: 'finishing' },
+        { ...record, state: 'finishing' },
         { finisherIdentity, finisherLeaseExpireMillis: nowMillis + leaseSeconds * 1_000 },
       ),
     ]);

@@ -521,6 +521,18 @@ function finishContract(provider: ClaimStoreProvider): void {
     expect(await store.readCapture(captureId)).toMatchObject({ state: 'finishing' });
   });
 
+  it('is not begun, if it is asked for unless the capture has started, once it has', async () => {
+    const store = await provider.create();
+    const { captureId } = await acquire(store);
+    const right = { ...begin('seal', after(2)), unlessStarted: true };
+    await store.markStarted(captureId, 1, startAt(after(1)));
+
+    expect(await store.beginFinish(captureId, 1, right)).toBe('busy');
+    expect(await store.readCapture(captureId)).toMatchObject({ state: 'started' });
+    expect(await store.beginFinish(captureId, 1, begin('seal', after(3)))).toBe('begun');
+    expect(await store.beginFinish(captureId, 1, right)).toBe('busy');
+  });
+
   it('is begun by one of 20 finishers that come at once', async () => {
     const store = await provider.create();
     const { captureId } = await acquire(store);
