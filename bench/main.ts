@@ -1,3 +1,4 @@
+import { benchClaims } from './claims/claims.ts';
 import { benchDurable } from './durable.ts';
 import { benchGcLog } from './gc-log/gc-log.ts';
 import { benchAgentMemory, benchRest } from './memory.ts';
@@ -21,6 +22,7 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   'upload-cpu': benchUploadCpu,
   'saved-rate': benchSavedRate,
   'gc-log': benchGcLog,
+  claims: benchClaims,
 };
 
 const name = process.argv[2] ?? '';

@@ -1,32 +1,23 @@
-import type { CaptureOutcome, CaptureRecord } from '../claim/capture-record.ts';
-import type { ClaimStore } from '../claim/claim-store.ts';
+import type { CaptureRecord } from '../claim/capture-record.ts';
 import { buildIndexEntry, type IndexEntry } from '../dump-index/index-entry.ts';
 import { indexKey, ticketKey } from '../dump-index/object-keys.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { outcomeEvent } from './capture-events.ts';
 import { findEvidence } from './find-evidence.ts';
-import type { Clock, ClusterApi, ObjectStore } from './ports.ts';
+import { finishWithRight, type FinishRightDeps, type Settlement } from './finish-right.ts';
+import type { ClusterApi, ObjectStore } from './ports.ts';
 import { settleDump, type AgentAccounts, type Fault, type SettledDump } from './settle-dump.ts';
 
-export interface FinishDeps {
-  claims: ClaimStore;
+export interface FinishDeps extends FinishRightDeps {
   objects: ObjectStore;
   /** For the Event on the pod; a cluster that cannot be reached delays nothing that is stored. */
   clusterOf: (clusterName: string) => Promise<ClusterApi>;
-  clock: Clock;
   logger: Logger;
-  /** Unique to this run of the function: who holds the right to finish. */
-  finisherIdentity: string;
-  /** Milliseconds until the function is stopped. */
-  remainingMillis: () => number;
 }
 
 export type Conclusion =
   { outcome: 'concluded'; entry: IndexEntry } | { outcome: 'busy' | 'finished' | 'stale' };
-
-/** Beyond the function's own end, so that no second finisher begins while the first can still write. */
-const finishLeaseMarginSeconds = 15;
 
 /**
  * Takes the right to finish a capture, then reads what the agent said, stores and verifies what arrived,
@@ -41,26 +32,35 @@ export async function concludeCapture(
   finisher: IndexEntry['how']['finisher'],
   readAccounts: () => Promise<AgentAccounts & { faults: readonly Fault[] }>,
 ): Promise<Conclusion> {
-  const { captureId, fencingToken } = found;
-  const { finisherIdentity } = deps;
-  const begun = await deps.claims.beginFinish(captureId, fencingToken, {
-    finisherIdentity,
-    now: deps.clock(),
-    leaseSeconds: Math.ceil(deps.remainingMillis() / 1000) + finishLeaseMarginSeconds,
-  });
-  if (begun !== 'begun') return { outcome: begun };
-  // From here on nobody else changes it; what was found may come from an index that lags behind.
-  const record = await deps.claims.readCapture(captureId);
-  if (record?.fencingToken !== fencingToken) return { outcome: 'stale' };
+  const result = await finishWithRight(deps, found, async (record) =>
+    storeConclusion(deps, record, finisher, await readAccounts()),
+  );
+  if (result.outcome !== 'concluded') return result;
+  const { record, entry, stored } = result.settled;
+  logConclusion(deps.logger, record, entry, stored);
+  if (stored !== undefined) await tellPod(deps, record, entry);
+  return { outcome: 'concluded', entry };
+}
 
-  const accounts = await readAccounts();
+interface StoredConclusion extends Settlement {
+  record: CaptureRecord;
+  entry: IndexEntry;
+  /** Key of the entry; absent when there was nothing to tell. */
+  stored: string | undefined;
+}
+
+async function storeConclusion(
+  deps: FinishDeps,
+  record: CaptureRecord,
+  finisher: IndexEntry['how']['finisher'],
+  accounts: AgentAccounts & { faults: readonly Fault[] },
+): Promise<StoredConclusion> {
   const dump = await settleDump(deps.objects, record, accounts);
   const { evidence, faults } = await findEvidence(deps.objects, record, accounts.manifest);
-  const { outcome, reason } = judge(record, accounts, dump, evidence.length);
+  const judgement = judge(record, accounts, dump, evidence.length);
   const entry = buildIndexEntry({
     record: asRun(record, accounts),
-    outcome,
-    ...(reason === undefined ? {} : { reason }),
+    ...judgement,
     finisher,
     sealTime: deps.clock(),
     ...(accounts.manifest === undefined ? {} : { manifest: accounts.manifest }),
@@ -72,16 +72,7 @@ export async function concludeCapture(
   const nothingLeft = leftNothing(record, accounts, entry);
   const stored = nothingLeft ? undefined : await writeIndexEntry(deps, record, entry);
   await dropTicket(deps, record);
-  const freed = await deps.claims.finish(captureId, fencingToken, {
-    finisherIdentity,
-    outcome,
-    ...(reason === undefined ? {} : { reason }),
-    now: deps.clock(),
-  });
-  if (freed === 'stale') return { outcome: 'stale' };
-  logConclusion(deps.logger, record, entry, stored);
-  if (!nothingLeft) await tellPod(deps, record, entry);
-  return { outcome: 'concluded', entry };
+  return { ...judgement, record, entry, stored };
 }
 
 /**
@@ -112,7 +103,7 @@ function judge(
   { manifest }: AgentAccounts,
   dump: SettledDump,
   evidenceCount: number,
-): { outcome: CaptureOutcome; reason?: string } {
+): Settlement {
   if (dump.state === 'whole') return { outcome: 'complete' };
   const [fault] = [...dump.faults, ...(manifest?.faults ?? [])];
   if (dump.state === 'salvaged') return { outcome: 'salvaged', ...reasonOf(fault) };

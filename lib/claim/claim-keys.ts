@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Workload } from '../policy/pod-facts.ts';
 
 const maxPartLength = 200;
@@ -14,7 +14,7 @@ function keyPart(text: string): string {
     (unit) => `%${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   if (encoded.length <= maxPartLength) return encoded;
-  return `${encoded.slice(0, 60)}~${createHash('sha256').update(encoded).digest('hex')}`;
+  return `${encoded.slice(0, 60)}~${hash('sha256', encoded)}`;
 }
 
 /** The workload's lock: what at most one replica holds. */
@@ -83,7 +83,7 @@ function slotKeys(prefix: string, count: number): string[] {
  * slots first.
  */
 export function spreadBy(captureId: string, keys: readonly string[]): string[] {
-  if (keys.length === 0) return [];
-  const start = createHash('sha256').update(captureId).digest().readUInt32BE(0) % keys.length;
+  if (keys.length < 2) return [...keys];
+  const start = Number.parseInt(hash('sha256', captureId).slice(0, 8), 16) % keys.length;
   return [...keys.slice(start), ...keys.slice(0, start)];
 }
