@@ -2,7 +2,7 @@ import type { Item } from '../../lib/claim/condition.ts';
 import type { ItemTable, Write, WriteResult } from '../../lib/claim/item-table.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import { keyOf, MemoryItems, openCaptures } from '../../lib/local/memory-items.ts';
-import type { Choices } from './choices.ts';
+import { chosen, type Choices } from './choices.ts';
 import { without, type Clause } from './clauses.ts';
 import type { EventQueue } from './event-queue.ts';
 import { Oracle } from './oracle.ts';
@@ -12,6 +12,8 @@ export interface Run {
   readonly name: string;
   /** What its clock shows beyond the true time. */
   readonly offsetMillis: number;
+  /** None of its steps takes long: all of it fits between two steps of another. */
+  readonly isSwift: boolean;
   dead: boolean;
 }
 
@@ -28,8 +30,9 @@ const faultNames = Object.keys(faults) as Fault[];
 /** One request in so many meets with a fault. */
 const faultRarity = 14;
 
+const swiftMillis = 12;
 const latencies = [
-  { share: 24, millis: (choices: Choices) => 1 + choices.next(12) },
+  { share: 24, millis: (choices: Choices) => 1 + choices.next(swiftMillis) },
   { share: 3, millis: (choices: Choices) => 1_000 * (1 + choices.next(3)) },
   { share: 1, millis: () => 30_000 },
   // Beyond the age at which a claim without a start counts as dead.
@@ -74,8 +77,9 @@ export class Network {
   }
 
   /** How long something takes: mostly milliseconds, at times until something else has just ended. */
-  delayMillis(): number {
+  delayMillis(run?: Run): number {
     if (!this.faulty) return 1;
+    if (run?.isSwift) return 1 + this.#choices.next(swiftMillis);
     let pick = this.#choices.next(latencyShares);
     for (const { share, millis } of latencies) {
       if (pick < share) return millis(this.#choices);
@@ -121,6 +125,7 @@ export class Network {
     const cut = 1 + this.#choices.next(keys.length - 1);
     this.#say?.(run.name, `reads ${keys.slice(cut).join(', ')} before the rest`);
     const first = await this.#ask(run, () => this.items.read(keys.slice(cut)));
+    await this.wait(run, chosen(this.#choices, [1, 1_000, 30_000, this.untilMoment()]));
     const second = await this.#ask(run, () => this.items.read(keys.slice(0, cut)));
     return new Map([...first, ...second]);
   }
@@ -128,12 +133,12 @@ export class Network {
   #ask<T>(run: Run, take: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       if (run.dead) return;
-      this.#later(() => this.#serve(run, take, resolve, reject));
+      this.#later(run, () => this.#serve(run, take, resolve, reject));
     });
   }
 
-  #later(step: () => void): void {
-    this.#queue.at(this.#queue.nowMillis + this.delayMillis(), step);
+  #later(run: Run | undefined, step: () => void): void {
+    this.#queue.at(this.#queue.nowMillis + this.delayMillis(run), step);
   }
 
   #serve<T>(
@@ -160,7 +165,7 @@ export class Network {
         reject(noReply());
         break;
       case 'late':
-        this.#later(() => void take());
+        this.#later(undefined, () => void take());
         reject(noReply());
         break;
       case 'deadBefore':
@@ -172,7 +177,7 @@ export class Network {
         break;
       case 'slowReply': {
         const reply = take();
-        this.#later(() => {
+        this.#later(undefined, () => {
           if (!run.dead) resolve(reply);
         });
       }

@@ -124,6 +124,8 @@ export class Oracle {
       const millis = ledger.cooldownUntilMillis - acquireMillis;
       this.report('cooldown', `${lockPk}: ${millis} ms before its end, of ${cooldownMillis}`);
     }
+    // Over by the clock of this claimer, it is over for all.
+    ledger.cooldownUntilMillis = -Infinity;
     const counted = ledger.counted.filter((millis) => millis > acquireMillis - hourMillis);
     if (counted.length >= dumpsPerHourCount) {
       this.report('rate', `${lockPk}: ${counted.length + 1} in an hour of ${dumpsPerHourCount}`);

@@ -79,9 +79,11 @@ async function capture(world: World, run: FunctionRun, pod: Pod, isRepeat = fals
   const { record } = claim;
   world.say?.(run.name, `has ${pod.captureId} with token ${record.fencingToken}`);
   try {
-    await world.network.wait(run, world.network.delayMillis());
+    await world.network.wait(run, world.network.delayMillis(run));
+    if (world.choices.next(4) === 3) throw unavailable('no upload could be opened');
     await startAgent(world, run, record);
   } catch (error) {
+    await world.network.wait(run, world.network.delayMillis(run));
     await releaseClaim(depsOf(run), record, undefined, String(error));
     throw error;
   }
@@ -125,7 +127,7 @@ async function startAgent(world: World, run: FunctionRun, record: CaptureRecord)
       return;
     }
     const issuedMillis = world.nowMillis;
-    await world.network.wait(run, world.network.delayMillis());
+    await world.network.wait(run, world.network.delayMillis(run));
     // As startCapture does: not on a pod that was replaced since.
     if (world.gonePods.has(captureId)) break;
     if (world.choices.next(3) < 2) {
@@ -139,8 +141,12 @@ async function startAgent(world: World, run: FunctionRun, record: CaptureRecord)
   }
   await releaseClaim(depsOf(run), record, undefined, 'AgentStartFailed');
   if (world.choices.next(2) === 1) {
-    throw new CaptureError('AgentStartFailed', 'refused for now', { retryable: true });
+    throw unavailable('refused for now');
   }
+}
+
+function unavailable(what: string): CaptureError {
+  return new CaptureError('ObjectStoreUnavailable', what, { retryable: true });
 }
 
 /** Fetches its ticket while that can be, begins before its deadline and stops at it, by its own clock. */
@@ -174,6 +180,8 @@ function notifySeal(world: World, record: CaptureRecord): void {
       world.spawn('seal', () => seal(world, record)),
     );
   }
+  // It runs every minute, and this can be the moment.
+  if (world.choices.next(4) === 3) world.spawn('sweep', () => sweep(world));
 }
 
 /** The order of sealCapture; what is busy or fails is delivered again. */
@@ -217,7 +225,7 @@ function conclude(
   hasManifest: boolean,
 ): ReturnType<typeof finishWithRight> {
   return finishWithRight(depsOf(run), found, async (record) => {
-    await world.network.wait(run, world.network.delayMillis());
+    await world.network.wait(run, world.network.delayMillis(run));
     if (world.oracle.hasRun(record)) {
       world.oracle.indexed(record);
       return { outcome: hasManifest ? 'complete' : 'salvaged' };

@@ -20,7 +20,7 @@ const maxSweepCount = 5;
 const besideCount = 16;
 
 /**
- * Two to six things that happen from outside, each some time after the one before: mostly signals, now and then an early
+ * Two to four things that happen from outside, each some time after the one before: mostly signals, now and then an early
  * run of sweep, or a month that goes by. Then, without faults, sweep runs every minute until it must have had its way.
  */
 class Schedule {
@@ -31,7 +31,7 @@ class Schedule {
 
   constructor(options: WorldOptions) {
     this.#world = new World(options);
-    this.#goOn(2 + this.#world.choices.next(5));
+    this.#goOn(2 + this.#world.choices.next(3));
   }
 
   get account(): Account {

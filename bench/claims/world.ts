@@ -5,6 +5,7 @@ import { leaseSkewMarginSeconds, leaseTimes, sealMarginSeconds } from '../../lib
 import { createTableClaimStore } from '../../lib/claim/table-claim-store.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import type { Policy } from '../../lib/policy/policy.ts';
+import type { Signal } from '../../lib/signal/signal.ts';
 import { chosen, type Choices } from './choices.ts';
 import type { Clause } from './clauses.ts';
 import { EventQueue } from './event-queue.ts';
@@ -38,7 +39,8 @@ const slotCounts = [
   { nodeSlotCount: 2, clusterSlotCount: 2 },
   { nodeSlotCount: 2, clusterSlotCount: 1 },
 ];
-/** Of a policy claims look at the limits alone; the rest would only make each record longer to write and read. */
+/** Claims look at the limits of a policy alone, and not at the signal; more would only make records longer to write and read. */
+const signal = { reason: 'LivenessProbeFailing' } as unknown as Signal;
 const policies = [0, 1_800].flatMap((cooldownSeconds) =>
   [6, 2, 1].flatMap((dumpsPerHourCount) =>
     slotCounts.map((slots) => ({
@@ -47,13 +49,16 @@ const policies = [0, 1_800].flatMap((cooldownSeconds) =>
   ),
 ) as unknown as [Policy, ...Policy[]];
 
+/** Shares of the bound. */
+const clockErrors = [0, -0.5, 0.5, 0.25] as const;
+
 /** What all participants of one schedule share: the time, the table, the limits, who is where. */
 export class World {
   readonly queue = new EventQueue(startMillis);
   readonly network: Network;
   readonly choices: Choices;
   readonly policy: Policy;
-  readonly pods: readonly [Pod, ...Pod[]];
+  readonly pods: PodSet;
   /** Pods that the API server does not have any more. */
   readonly gonePods = new Set<string>();
   /** What happens, a line each; absent unless somebody reads it. */
@@ -74,7 +79,7 @@ export class World {
       say: this.say,
     });
     this.policy = chosen(choices, policies);
-    this.pods = podsOf(choices);
+    this.pods = chosen(choices, podSets);
   }
 
   get oracle(): Oracle {
@@ -89,7 +94,8 @@ export class World {
   run(what: string): Run & { clock: () => Date; claims: ClaimStore } {
     const offsetMillis = this.clockError();
     const name = `${what}-${(this.#runCount += 1)}`;
-    const run: Run = { name, offsetMillis, dead: false };
+    const isSwift = this.choices.next(2) === 0;
+    const run: Run = { name, offsetMillis, isSwift, dead: false };
     const claims = createTableClaimStore(this.network.tableFor(run), {
       newNonce: () => `${name}-nonce`,
     });
@@ -101,7 +107,7 @@ export class World {
 
   /** Within half of the bound, before or behind. */
   clockError(): number {
-    return chosen(this.choices, [0, -0.5, 0.5, 0.25]) * this.#skewMillis;
+    return chosen(this.choices, clockErrors) * this.#skewMillis;
   }
 
   /** Lets a participant go on by itself; a fault that nobody injected is a violation. */
@@ -115,24 +121,15 @@ export class World {
   request(pod: Pod, now: Date, claimNonce: string): ClaimRequest {
     const { captureId, lockKey, nodeName, workloadName } = pod;
     const { policy } = this;
-    const podName = `pod-${captureId}`;
     const times = leaseTimes(policy, now);
     return {
       captureId,
-      signal: {
-        schemaVersion: 1,
-        clusterName,
-        namespace,
-        podName,
-        reason: 'LivenessProbeFailing',
-        observedTime: times.acquireTime,
-        numbers: {},
-      },
+      signal,
       policy,
       workload: { kind: 'Deployment', name: workloadName },
       clusterName,
       namespace,
-      podName,
+      podName: 'pod',
       podUid: captureId,
       containerName: 'app',
       containerID: 'containerd://1',
@@ -156,9 +153,9 @@ export class World {
     });
   }
 
-  /** When all is settled and every limit is over, a new claim must be granted. Half of the schedules ask for one. */
+  /** When all is settled and every limit is over, a new claim must be granted. A quarter of the schedules asks for one. */
   askAgain(atMillis: number): void {
-    if (this.choices.next(2) !== 0) return;
+    if (this.choices.next(4) !== 0) return;
     const [pod] = this.pods;
     const run = this.run('last');
     this.queue.at(atMillis + this.#skewMillis, () =>
@@ -216,25 +213,23 @@ export class World {
 }
 
 /** One or two pods of each of one or two workloads, on one or two nodes. */
-function podsOf(choices: Choices): [Pod, ...Pod[]] {
-  const workloadCount = 1 + choices.next(2);
-  const replicaCount = 1 + choices.next(2);
-  const nodeCount = 1 + choices.next(2);
-  const podAt = (index: number): Pod => {
-    const workloadName = `app-${index % workloadCount}`;
-    const workload = { kind: 'Deployment', name: workloadName };
-    return {
-      captureId: `capture00000000${index}0`,
-      lockKey: lockKeyOf({ clusterName, namespace, workload }),
-      nodeName: `node-${Math.floor(index / workloadCount) % nodeCount}`,
-      workloadName,
-    };
-  };
-  const others = Array.from({ length: workloadCount * replicaCount - 1 }, (_, index) =>
-    podAt(index + 1),
-  );
-  return [podAt(0), ...others];
-}
+const podSets = [1, 2].flatMap((workloadCount) =>
+  [1, 2].flatMap((replicaCount) =>
+    [1, 2].map((nodeCount) =>
+      Array.from({ length: workloadCount * replicaCount }, (_, index): Pod => {
+        const workloadName = `app-${index % workloadCount}`;
+        const workload = { kind: 'Deployment', name: workloadName };
+        return {
+          captureId: `capture00000000${index}0`,
+          lockKey: lockKeyOf({ clusterName, namespace, workload }),
+          nodeName: `node-${Math.floor(index / workloadCount) % nodeCount}`,
+          workloadName,
+        };
+      }),
+    ),
+  ),
+) as unknown as [PodSet, ...PodSet[]];
+type PodSet = readonly [Pod, ...Pod[]];
 
 /** Longest time that a JVM goes on writing a dump whose agent has ended. */
 export const longestOverrunMillis = sealMarginSeconds * 1_000;

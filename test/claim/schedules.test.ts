@@ -3,12 +3,13 @@ import fc from 'fast-check';
 import { listedChoices, seededChoices } from '../../bench/claims/choices.ts';
 import { clauses } from '../../bench/claims/clauses.ts';
 import { runSchedule, runSchedules, type Account } from '../../bench/claims/schedule.ts';
+import type { ViolationKind } from '../../bench/claims/oracle.ts';
 import type { WorldOptions } from '../../bench/claims/world.ts';
 import { leaseSkewMarginSeconds } from '../../lib/claim/lease.ts';
 
 /** What a schedule leaves to chance; a smaller number is less trouble, and behind the end there is none. */
-const choices = fc.array(fc.nat({ max: 0xffff }), { maxLength: 250, size: 'max' });
-const scheduleCount = Number(process.env['HEAPCATCH_SCHEDULE_COUNT'] ?? 2_000);
+const choices = fc.array(fc.nat({ max: 0xffff }), { maxLength: 150, size: 'max' });
+const scheduleCount = Number(process.env['HEAPCATCH_SCHEDULE_COUNT'] ?? 1_500);
 
 type Change = Omit<WorldOptions, 'choices'>;
 
@@ -18,6 +19,21 @@ function keepsItsPromises(change: Change, seen: Account[] = []) {
     seen.push(account);
     return account.violations.length === 0;
   });
+}
+
+/** Of the schedules of seeds 0, 1, …, as far as it takes, which is 5,000 at most. */
+async function firstViolation(change: Change, kind?: ViolationKind): Promise<string | undefined> {
+  let first: string | undefined;
+  for (let from = 0; first === undefined && from < 5_000; from += 100) {
+    await runSchedules(
+      100,
+      (index) => ({ ...change, choices: seededChoices(from + index) }),
+      (_, { violations }) => {
+        first ??= violations.find((one) => kind === undefined || one.kind === kind)?.text;
+      },
+    );
+  }
+  return first;
 }
 
 /** The shortest schedule that breaks a promise, as it is told. */
@@ -54,32 +70,18 @@ describe('claims under crashes, repeats, lost and late replies, reordering, paus
     'capture: is over',
   ])('break one without the clause "%s"', async (name) => {
     const forgotten = clauses.find((clause) => clause.name === name)!;
-    let violatedCount = 0;
 
-    await runSchedules(
-      2_000,
-      (seed) => ({ choices: seededChoices(seed), forgotten }),
-      (_, { violations }) => (violatedCount += Math.min(1, violations.length)),
-    );
-
-    expect(violatedCount).toBeGreaterThan(0);
+    expect(await firstViolation({ forgotten })).toBeDefined();
   });
 
   it('do overlap with clocks that are further apart than the lease allows', async () => {
     const skewMillis = 10 * leaseSkewMarginSeconds * 1_000;
-    const kinds = new Set<string>();
 
-    await runSchedules(
-      2_000,
-      (seed) => ({ choices: seededChoices(seed), skewMillis }),
-      (_, { violations }) => violations.forEach(({ kind }) => kinds.add(kind)),
-    );
-
-    expect(kinds).toContain('overlap');
+    expect(await firstViolation({ skewMillis }, 'overlap')).toBeDefined();
   });
 
   it('are told as a short story when they break one', async () => {
-    const forgotten = clauses.find(({ name }) => name === 'lock: cooldown is over')!;
+    const forgotten = clauses.find(({ name }) => name === 'lock: rate has room')!;
 
     const { counterexample } = await fc.check(keepsItsPromises({ forgotten }), {
       numRuns: 5_000,
@@ -87,7 +89,7 @@ describe('claims under crashes, repeats, lost and late replies, reordering, paus
     });
 
     const story = await storyOf(counterexample![0], { forgotten });
-    expect(story).toMatch(/cooldown: lock#prod\/shop\/Deployment\/app-\d: \d+ ms before its end/);
+    expect(story).toMatch(/rate: lock#prod\/shop\/Deployment\/app-\d: \d in an hour of \d/);
     expect(story.split('\n').length).toBeLessThan(25);
   });
 });
