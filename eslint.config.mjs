@@ -1,5 +1,6 @@
 // The dependency rules of docs/architecture.md, held by lint: pure folders do no I/O and read no clock,
 // adapters are the only importers of the SDKs and never import each other.
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
 const pure = ['signal', 'policy', 'claim', 'jvm', 'gc-log', 'hprof', 'dump-index'];
@@ -80,6 +81,15 @@ export default tseslint.config(
       'no-console': 'error',
       'max-lines': ['error', { max: 300, skipBlankLines: false, skipComments: false }],
       'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  {
+    // Logs, names, annotations and replies come from outside: no text may keep an expression busy for longer than its length.
+    files: ['lib/**/*.ts', 'functions/**/*.ts', 'infra/**/*.ts'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': ['error', { report: 'potential', ignoreSticky: false }],
     },
   },
   {

@@ -26,7 +26,7 @@ interface Variable {
   pattern: RegExp;
 }
 
-const httpUrl = { accepted: 'an http or https URL', pattern: /^https?:\/\/[^\s/?#]+[^\s?#]*$/ };
+const httpUrl = { accepted: 'an http or https URL', pattern: /^https?:\/\/[^\s/?#][^\s?#]*$/ };
 const variables = {
   tableName: { name: 'TABLE_NAME', accepted: 'a DynamoDB table', pattern: /^[\w.:/-]{3,1024}$/ },
   bucketName: { name: 'BUCKET_NAME', accepted: 'a bucket', pattern: /^[a-z0-9.-]{3,63}$/ },

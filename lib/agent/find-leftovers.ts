@@ -125,7 +125,9 @@ function volumeOf(
   path: string,
   directories: NonNullable<Ticket['leftovers']>['directories'],
 ): { outlivesPod: boolean } | undefined {
-  return directories.find((one) => `${path}/`.startsWith(`${one.path.replace(/\/+$/, '')}/`));
+  return directories.find((one) =>
+    `${path}/`.startsWith(`${one.path.replace(/(?<!\/)\/+$/, '')}/`),
+  );
 }
 
 /** What the running JVM has open: it may be writing to it. Read by device and inode, as names lie. */

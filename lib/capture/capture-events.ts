@@ -79,5 +79,5 @@ function bounded(message: string): string {
   return `${bytes
     .subarray(0, maxMessageBytes - 8)
     .toString('utf8')
-    .replace(/�+$/, '')}…`;
+    .replace(/(?<!�)�+$/, '')}…`;
 }

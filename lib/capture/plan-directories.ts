@@ -48,7 +48,9 @@ export function planDirectories(container: ContainerFacts, expectedBytes: number
     judge(mount.mountPath, refusalOf(mount), rank[volumeType], limit);
   }
   // A mount at /tmp has been judged above: the image's own /tmp lies hidden under it.
-  if (!container.volumeMounts.some((mount) => mount.mountPath.replace(/\/+$/, '') === '/tmp')) {
+  if (
+    !container.volumeMounts.some((mount) => mount.mountPath.replace(/(?<!\/)\/+$/, '') === '/tmp')
+  ) {
     const refusal = container.readOnlyRootFilesystem ? 'RootFilesystemReadOnly' : undefined;
     judge('/tmp', refusal, imageRank, ephemeralStorageLimitBytes);
   }

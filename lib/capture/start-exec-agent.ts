@@ -68,7 +68,7 @@ export function placeOf(
   { captureId, fencingToken }: CaptureRecord,
   { directory }: ExecChoice,
 ): string {
-  return `${directory.replace(/\/+$/, '')}/.heapcatch-${captureId}-${fencingToken}`;
+  return `${directory.replace(/(?<!\/)\/+$/, '')}/.heapcatch-${captureId}-${fencingToken}`;
 }
 
 export function targetOf({ namespace, podName, containerName }: CaptureRecord): ExecTarget {

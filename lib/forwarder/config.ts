@@ -40,7 +40,7 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
   const optional = (name: string, accepted: string, pattern: RegExp): string | undefined =>
     textOf(env, faults, { name, accepted, pattern, optional: true });
 
-  const endpoint = optional('AWS_ENDPOINT_URL', 'an http or https URL', /^https?:\/\/[^\s/]+\S*$/);
+  const endpoint = optional('AWS_ENDPOINT_URL', 'an http or https URL', /^https?:\/\/[^\s/]\S*$/);
   const kubeconfig = optional('HEAPCATCH_KUBECONFIG', 'the path of a file', /^[^\0]{1,1024}$/);
   const config: ForwarderConfig = {
     clusterName: required(

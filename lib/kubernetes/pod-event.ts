@@ -24,7 +24,7 @@ export function podEventObject(
     apiVersion: 'v1',
     kind: 'Event',
     metadata: {
-      name: `${pod.podName.slice(0, maxPodNameLength).replace(/[-.]+$/, '')}.${hash}`,
+      name: `${pod.podName.slice(0, maxPodNameLength).replace(/(?<![-.])[-.]+$/, '')}.${hash}`,
       namespace: pod.namespace,
     },
     involvedObject: {

@@ -20,7 +20,7 @@ const binarySuffixes = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
 export function parseQuantity(text: unknown): number | undefined {
   if (typeof text === 'number') return whole(text);
   if (typeof text !== 'string' || text.length > 50) return undefined;
-  const match = /^\+?(\d+\.?\d*|\.\d+)(?:([KMGTPE]i)|([numkMGTPE])|[eE]([+-]?\d{1,3}))?$/.exec(
+  const match = /^\+?(\d+(?:\.\d*)?|\.\d+)(?:([KMGTPE]i)|([numkMGTPE])|[eE]([+-]?\d{1,3}))?$/.exec(
     text,
   );
   if (!match) return undefined;

@@ -69,4 +69,16 @@ describe('lint', () => {
       ),
     ).toContain('no-restricted-syntax');
   }, 60_000);
+
+  it('catches regular expressions that some text keeps busy for longer than its length', async () => {
+    const broken = async (expression: string): Promise<string[]> =>
+      (await rulesBroken('lib/errors.ts', `export const seen = ${expression};\n`)).filter((rule) =>
+        rule.startsWith('regexp/'),
+      );
+
+    expect(await broken('/^(?:a+)+b/')).toEqual(['regexp/no-super-linear-backtracking']);
+    expect(await broken('/^\\d+\\.?\\d*$/')).toEqual(['regexp/no-super-linear-backtracking']);
+    expect(await broken('/\\/+$/')).toEqual(['regexp/no-super-linear-move']);
+    expect(await broken('/(?<!\\/)\\/+$/')).toEqual([]);
+  }, 60_000);
 });

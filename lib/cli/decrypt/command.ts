@@ -108,7 +108,7 @@ async function decryptTo(
   folder: string,
   { objects, capture, stored, dataKey }: Work,
 ): Promise<{ holds: boolean; text: string }> {
-  const name = /([^/]+)\.enc$/.exec(stored.objectKey)?.[1];
+  const name = /(?:^|\/)([^/]+)\.enc$/.exec(stored.objectKey)?.[1];
   if (name === undefined) return { holds: false, text: `${stored.objectKey} is not encrypted` };
   const path = join(folder, name);
   const file = await open(path, 'wx', 0o600);

@@ -44,7 +44,7 @@ function requirementsOf(selector: string): { key: string; operator: Operator; va
     .split(',')
     .filter((part) => part.trim() !== '')
     .map((part) => {
-      const match = /^\s*([-A-Za-z0-9_./]+)\s*(?:(!=|==?)\s*([-A-Za-z0-9_.:]*))?\s*$/.exec(part);
+      const match = /^([-A-Za-z0-9_./]+)\s*(?:(!=|==?)\s*([-A-Za-z0-9_.:]*))?$/.exec(part.trim());
       if (!match) throw new ApiError(400, 'BadRequest', `unable to parse requirement: ${part}`);
       const [, key = '', sign, value = ''] = match;
       return { key, operator: sign === undefined ? 'exists' : sign === '!=' ? '!=' : '=', value };
