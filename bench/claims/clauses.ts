@@ -80,6 +80,7 @@ export const clauses: readonly Clause[] = [
     name: "capture as read: finisher's lease",
     ...onCapture,
     matches: tests('finisherLeaseExpireMillis'),
+    coveredBy: 'the finisher, unless the same one begins anew between read and write',
   },
   {
     name: 'capture as read: finisher and its lease',

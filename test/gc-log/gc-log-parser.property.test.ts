@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { GcEvent } from '../../lib/gc-log/gc-event.ts';
 import { GcLogParser, maxUnparsedSampleCount } from '../../lib/gc-log/gc-log-parser.ts';
+import { GcLogScan } from '../../lib/gc-log/gc-log-scan.ts';
 import { maxLineBytes } from '../../lib/gc-log/line-splitter.ts';
 import { fixture, readLog } from './read-log.ts';
 
@@ -39,6 +40,11 @@ function checkSane(events: readonly GcEvent[], parser: GcLogParser): void {
     const end = (event.startSeconds ?? last) + (event.pauseSeconds ?? 0);
     last = Math.max(last, end);
   }
+}
+
+/** A last line that is empty is none. */
+function endsBare(log: readonly string[]): number {
+  return (log.at(-1) ?? '') === '' ? 1 : 0;
 }
 
 /** A log with bytes overwritten, cut out, or doubled. */
@@ -122,6 +128,66 @@ describe('GcLogParser, given anything', () => {
       fc.property(damaged, (bytes) => {
         const { events, parser } = readLog(bytes);
         checkSane(events, parser);
+      }),
+    );
+  });
+
+  it('takes logs with lines of others spliced into them', () => {
+    const lines = [...logs, legacy].flatMap((log) => log.toString('latin1').split('\n'));
+    const spliced = fc
+      .tuple(fc.constantFrom(...lines), fc.constantFrom(...lines), fc.nat(200), fc.nat(200))
+      .map(([one, other, end, start]) => one.slice(0, end) + other.slice(start));
+
+    fc.assert(
+      fc.property(fc.array(spliced, { maxLength: 60 }), (log) => {
+        const { events, parser } = readLog(log.join('\n'));
+        checkSane(events, parser);
+        expect(parser.counts.lineCount).toBe(log.join('\n').split('\n').length - endsBare(log));
+      }),
+    );
+  });
+
+  it('takes numbers of any size, and reports none that is not one', () => {
+    const absurd = [
+      '0',
+      '-1',
+      '9'.repeat(30),
+      '9'.repeat(400),
+      '1e999',
+      '18446744073709551616',
+      '',
+    ];
+    const changed = fc
+      .tuple(
+        fc.constantFrom(...logs, legacy),
+        fc.infiniteStream(fc.tuple(fc.nat(9), fc.constantFrom(...absurd))),
+      )
+      .map(([log, changes]) =>
+        log
+          .subarray(0, 20_000)
+          .toString('latin1')
+          .replace(/\d+/g, (number) => {
+            const [rarely, text] = changes.next().value as [number, string];
+            return rarely === 0 ? text : number;
+          }),
+      );
+
+    fc.assert(
+      fc.property(changed, fc.boolean(), (log, isRecent) => {
+        const { events, parser } = readLog(log);
+        checkSane(events, parser);
+        const scan = new GcLogScan({
+          limits: {},
+          ...(isRecent ? { withinSeconds: 300 } : {}),
+        });
+        scan.push(Buffer.from(log));
+        scan.end();
+        const numbers: number[] = [];
+        JSON.stringify(scan.report({ epochMilliseconds: 1e12 }), (_key, value: unknown) => {
+          if (typeof value === 'number') numbers.push(value);
+          return value;
+        });
+        expect(numbers.filter((number) => !Number.isFinite(number))).toEqual([]);
       }),
     );
   });
