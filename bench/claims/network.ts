@@ -114,7 +114,7 @@ export class Network {
   }
 
   #read(run: Run, keys: readonly string[]): Promise<Map<string, Item>> {
-    if (this.faulty && keys.length > 1 && this.#choices.next(faultRarity * 2) === 1) {
+    if (this.faulty && keys.length > 1 && this.#choices.next(faultRarity) === 1) {
       return this.#readTorn(run, keys);
     }
     return this.#ask(run, () => this.items.read(keys));
@@ -126,7 +126,7 @@ export class Network {
     const cut = chosen(this.#choices, [1, 1 + this.#choices.next(keys.length - 1)]);
     this.#say?.(run.name, `reads ${keys.slice(cut).join(', ')} before the rest`);
     const first = await this.#ask(run, () => this.items.read(keys.slice(cut)));
-    await this.wait(run, chosen(this.#choices, [1, 1_000, 30_000, this.untilMoment()]));
+    await this.wait(run, chosen(this.#choices, [1, 10_000, 30_000, this.untilMoment()]));
     const second = await this.#ask(run, () => this.items.read(keys.slice(0, cut)));
     return new Map([...first, ...second]);
   }

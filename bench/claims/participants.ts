@@ -159,7 +159,7 @@ function runAgent(world: World, record: CaptureRecord, issuedMillis: number): vo
     world.say?.('agent', `of ${captureId} does not begin`);
     return;
   }
-  const lasts = chosen(world.choices, [5_000, 300_000, 3_600_000, 60_000]);
+  const lasts = chosen(world.choices, [1_000, 300_000, 3_600_000, 1_000]);
   const end = chosen(world.choices, ['manifest', 'killed', 'podGone', 'manifest'] as const);
   const endMillis = Math.min(nowMillis + lasts, deadlineMillis);
   world.say?.('agent', `of ${captureId} begins with token ${record.fencingToken}`);
