@@ -9,7 +9,7 @@ import type { Share, Tally } from './worker.ts';
 const defaultMutatedCount = 1_000_000;
 const mutatedBatchCount = 5_000;
 /** Of a clause that others cover: to show that they do. */
-const coveredCount = 100_000;
+const coveredCount = 50_000;
 const enoughCount = 3;
 
 const noTally: Tally = {
