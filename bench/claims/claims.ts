@@ -44,7 +44,7 @@ export async function benchClaims(): Promise<readonly Metric[]> {
   const perSchedule = (value: number): string => (value / all.scheduleCount).toFixed(2);
   say(
     `${all.scheduleCount} schedules from seed ${seed}: ${perSchedule(all.stepCount)} steps and ` +
-      `${perSchedule(all.dumpCount)} dumps each; violations: ${wordsOf(all)}`,
+      `${perSchedule(all.dumpCount)} dumps each; ${Math.round(all.scheduleCount / all.cpuSeconds)} a CPU second; violations: ${wordsOf(all)}`,
   );
   const found = await findForgottenClauses(seed);
   return [
