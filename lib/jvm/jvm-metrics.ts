@@ -49,7 +49,10 @@ export class JvmMetrics {
   /** @param epochMilliseconds later than the last one's. */
   add(epochMilliseconds: number, counters: GcCounters, memory?: MemoryUse): JvmReading {
     const seconds = epochMilliseconds / 1000;
-    this.#recent = this.#recent.filter((one) => seconds - one.seconds <= trendSeconds);
+    // A clock that is set back begins the trend anew.
+    this.#recent = this.#recent.filter(
+      (one) => seconds > one.seconds && seconds - one.seconds <= trendSeconds,
+    );
     this.#recent.push({
       seconds,
       heldBytes: memory?.heldBytes,
