@@ -22,6 +22,8 @@ export interface JvmReading extends MetricSample {
 
 const trendSeconds = 30;
 const leastTrendSeconds = 10;
+/** Of Shenandoah's current use: the least of so long is what its last cycle left. */
+const lowWaterSeconds = 5;
 /** Below this share of the limit a growth is a start, and not a way to the limit. */
 const nearLimitShare = 0.8;
 /** Stands for itself and anything longer, and for no growth: a trouble that is over must be heard of. */
@@ -112,7 +114,7 @@ export class JvmMetrics {
   }
 
   #leastOldUsed(): number {
-    const since = (this.#recent.at(-1)?.seconds ?? 0) - leastTrendSeconds;
+    const since = (this.#recent.at(-1)?.seconds ?? 0) - lowWaterSeconds;
     const values = this.#recent.flatMap(({ seconds, oldUsedBytes }) =>
       seconds >= since && oldUsedBytes !== undefined ? [oldUsedBytes] : [],
     );
