@@ -53,7 +53,6 @@ export async function serveCaptures(
     metricsText: () => metrics.text() + (sensor?.metricsText() ?? ''),
   });
   settings.log.info('agent stops; captures that run may end', { signal: await signalled });
-  await sensor?.stop();
-  await daemon.stop();
+  await Promise.all([daemon.stop(), sensor?.stop()]);
   return 0;
 }

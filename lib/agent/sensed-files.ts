@@ -2,7 +2,7 @@
  * The files of one JVM that the sensor reads once a second, opened once. Reads are synchronous: they are of the kernel's
  * own texts and of a page that the JVM has mapped, take some microseconds, and cost a tenth of a thread pool's turn.
  */
-import { readSync, statfsSync } from 'node:fs';
+import { fstatSync, readSync, statfsSync } from 'node:fs';
 import { open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GcCounterReader, type GcCounters } from '../jvm/gc-counters.ts';
@@ -25,6 +25,9 @@ const remoteFileSystems: ReadonlySet<number> = new Set([
   0x01021997, // 9P
   0x00c36400, // Ceph
 ]);
+
+/** Reads between two looks at what hardly ever changes. */
+const seldom = 15;
 
 /** One buffer for all: a read is used up before the next one. */
 const shared = Buffer.alloc(maxCounterBytes);
@@ -56,6 +59,7 @@ export class SensedFiles {
   #limitBytes: number | undefined;
   #readCount = 0;
   #lookCount = 0;
+  #closed = false;
 
   /** `undefined` when the process is gone. */
   static async open(procRoot: string, jvm: ProcessFacts): Promise<SensedFiles | undefined> {
@@ -83,6 +87,8 @@ export class SensedFiles {
       this.#counters ??= await openPrivateCounters(join(procRoot, String(jvm.pid)));
     }
     if (this.#counters !== undefined) this.#reader ??= GcCounterReader.of(this.#counterBytes());
+    // The process can have ended meanwhile.
+    if (this.#closed) this.close();
   }
 
   /** Whether something is still missing that could yet appear. */
@@ -94,12 +100,14 @@ export class SensedFiles {
   read(): SensedMoment | undefined {
     if (!this.#runs()) return undefined;
     this.#readCount += 1;
+    if (this.#readCount % seldom === 0) this.#dropRemovedCounters();
     const counters = this.#readCounters();
     const memory = this.#readMemory();
     return { counters: counters ?? {}, ...(memory && { memory }) };
   }
 
   close(): void {
+    this.#closed = true;
     const { usage, stat, limit } = this.#memory ?? {};
     for (const file of [this.#stat, this.#counters?.file, usage, stat, limit]) {
       if (file !== undefined) void file.close().catch(() => undefined);
@@ -112,6 +120,18 @@ export class SensedFiles {
     if (text === undefined) return false;
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ', 20);
     return !/^[ZXx]/.test(fields[0] ?? 'X') && fields[19] === this.#startTicks;
+  }
+
+  /**
+   * A JVM removes what an earlier one of the same pid left in a volume, and begins a file of its own: the old one, if it
+   * was opened in between, would show the same numbers for ever.
+   */
+  #dropRemovedCounters(): void {
+    const { file, position } = this.#counters ?? {};
+    if (file === undefined || position !== 0n || fstatSync(file.fd).nlink > 0) return;
+    void file.close().catch(() => undefined);
+    this.#counters = undefined;
+    this.#reader = undefined;
   }
 
   #readCounters(): GcCounters | undefined {
@@ -139,7 +159,7 @@ export class SensedFiles {
     const usedBytes = Number(readText(usage, 64) ?? NaN);
     const text = readText(stat, maxTextBytes);
     if (!Number.isFinite(usedBytes) || text === undefined) return undefined;
-    if (this.#readCount % 15 === 1) {
+    if (this.#readCount % seldom === 1) {
       const bytes = parseMemoryLimit(readText(limit, 64));
       this.#limitBytes = typeof bytes === 'number' ? bytes : undefined;
     }

@@ -1,11 +1,14 @@
-import { messageOf } from '../errors.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import { CaptureError, messageOf } from '../errors.ts';
 import { JvmMetrics, type JvmReading } from '../jvm/jvm-metrics.ts';
 import type { Logger } from '../log.ts';
 import { SensedFiles } from './sensed-files.ts';
-import { SensedProcesses, type SensedProcess } from './sensed-processes.ts';
+import { maxSensedJvmCount, SensedProcesses, type SensedProcess } from './sensed-processes.ts';
 
 export const tickMilliseconds = 1_000;
 const scanEveryTicks = 5;
+/** A container can have /tmp on a file system whose server is away. */
+const openDeadlineMilliseconds = 5_000;
 /** A JVM in no trouble is told of this often; one that is near it at once and then every few seconds. */
 const reportEveryTicks = 15;
 const notableEveryTicks = 3;
@@ -50,7 +53,9 @@ export class Sensor {
   readonly #processes: SensedProcesses;
   readonly #tracked = new Map<number, Tracked>();
   #tick = 0;
-  #scanning: Promise<void> = Promise.resolve();
+  #scanning: Promise<void> | undefined;
+  /** Those whose files could not be opened in time: a thread of the pool may wait there for good, one is enough. */
+  readonly #stuck = new Set<string>();
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -82,9 +87,11 @@ export class Sensor {
   /** One second's work. @returns when a scan that began with it is over. */
   tick(): Promise<void> {
     for (const [pid, tracked] of this.#tracked) this.#read(pid, tracked);
-    if (this.#tick % scanEveryTicks === 0) this.#scanning = this.#scanning.then(() => this.#scan());
+    if (this.#tick % scanEveryTicks === 0) {
+      this.#scanning ??= this.#scan().finally(() => (this.#scanning = undefined));
+    }
     this.#tick += 1;
-    return this.#scanning;
+    return this.#scanning ?? Promise.resolve();
   }
 
   #read(pid: number, tracked: Tracked): void {
@@ -110,17 +117,38 @@ export class Sensor {
     const { procRoot, log } = this.#options;
     if (this.#closed) return;
     try {
-      const found = await this.#processes.scan();
+      const found = (await this.#processes.scan()).filter((jvm) => !this.#stuck.has(keyOf(jvm)));
       const pids = new Set(found.map(({ process }) => process.pid));
       for (const [pid, tracked] of this.#tracked) if (!pids.has(pid)) this.#drop(pid, tracked);
       for (const jvm of found) {
         const tracked = this.#tracked.get(jvm.process.pid);
-        if (tracked === undefined) await this.#track(jvm);
-        else if (tracked.files.incomplete) await tracked.files.look(procRoot, jvm.process);
+        if (tracked === undefined) await this.#inTime(jvm, this.#track(jvm));
+        else if (tracked.files.incomplete) {
+          await this.#inTime(jvm, tracked.files.look(procRoot, jvm.process));
+        }
       }
     } catch (error) {
       log.warn('the processes of the node could not be looked at', { error: messageOf(error) });
     }
+  }
+
+  /** @throws CaptureError DeadlineExceeded, after which this JVM is left alone. */
+  async #inTime(jvm: SensedProcess, opening: Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const late = wait(openDeadlineMilliseconds, 'late' as const, { signal: over.signal });
+    try {
+      if ((await Promise.race([opening, late])) !== 'late') return;
+    } finally {
+      over.abort();
+      late.catch(() => undefined);
+    }
+    this.#stuck.add(keyOf(jvm));
+    const [oldest] = this.#stuck;
+    if (this.#stuck.size > maxSensedJvmCount && oldest !== undefined) this.#stuck.delete(oldest);
+    throw new CaptureError(
+      'DeadlineExceeded',
+      `the files of process ${jvm.process.pid} did not open within ${openDeadlineMilliseconds / 1_000} s; it is left alone from now on`,
+    );
   }
 
   async #track(jvm: SensedProcess): Promise<void> {
@@ -145,6 +173,10 @@ export class Sensor {
     const { podUid, runtimeID } = jvm;
     this.#options.log.info('a JVM is no longer watched', { podUid, runtimeID, pid });
   }
+}
+
+function keyOf({ process }: SensedProcess): string {
+  return `${process.pid} ${process.startTicks ?? ''}`;
 }
 
 function isNotable(

@@ -22,6 +22,8 @@ export interface JvmReading extends MetricSample {
 
 const trendSeconds = 30;
 const leastTrendSeconds = 10;
+/** Of Shenandoah's current use: the least of so long is what its last cycle left. */
+const lowWaterSeconds = 5;
 /** Below this share of the limit a growth is a start, and not a way to the limit. */
 const nearLimitShare = 0.8;
 /** Stands for itself and anything longer, and for no growth: a trouble that is over must be heard of. */
@@ -49,7 +51,10 @@ export class JvmMetrics {
   /** @param epochMilliseconds later than the last one's. */
   add(epochMilliseconds: number, counters: GcCounters, memory?: MemoryUse): JvmReading {
     const seconds = epochMilliseconds / 1000;
-    this.#recent = this.#recent.filter((one) => seconds - one.seconds <= trendSeconds);
+    // A clock that is set back begins the trend anew.
+    this.#recent = this.#recent.filter(
+      (one) => seconds > one.seconds && seconds - one.seconds <= trendSeconds,
+    );
     this.#recent.push({
       seconds,
       heldBytes: memory?.heldBytes,
@@ -109,7 +114,7 @@ export class JvmMetrics {
   }
 
   #leastOldUsed(): number {
-    const since = (this.#recent.at(-1)?.seconds ?? 0) - leastTrendSeconds;
+    const since = (this.#recent.at(-1)?.seconds ?? 0) - lowWaterSeconds;
     const values = this.#recent.flatMap(({ seconds, oldUsedBytes }) =>
       seconds >= since && oldUsedBytes !== undefined ? [oldUsedBytes] : [],
     );

@@ -153,6 +153,18 @@ describe('Sensor', () => {
     expect(last()).toMatchObject({ values: { cgroupUsedPercent: 30 }, totals: {} });
   });
 
+  it('lets go of a file that the JVM has replaced by its own', async () => {
+    const jvm = new FakeJvm();
+    jvm.counters({ seconds: 1 });
+    await seconds(2);
+    rmSync(join(jvm.folder, 'root/tmp/hsperfdata_app/1'));
+    jvm.counters({ seconds: 7 });
+
+    await seconds(25);
+
+    expect(last()?.totals.gcSeconds).toBe(7);
+  });
+
   it('shows the numbers of each container on /metrics, and none that is not known', async () => {
     const jvm = new FakeJvm();
     jvm.counters({ seconds: 2 });
