@@ -55,26 +55,18 @@ const triggersSchema = z
   })
   .prefault({});
 
-const { shape } = policySchema;
-
 /**
- * `spec` of a JvmMonitor. Its ranges are also those of the CustomResourceDefinition, which a test holds it to; it is read again
- * here because a resource can be older than the definition, and because not all of it fits into CEL.
+ * `spec` of a JvmMonitor: the fields of a policy, and what only a monitor says. Its ranges are also those of the
+ * CustomResourceDefinition, which a test holds to it; it is read again here because a resource can be older than the definition, and
+ * because not all of it fits into CEL.
  */
 export const jvmMonitorSpecSchema = z.strictObject({
-  enabled: shape.enabled,
+  ...policySchema.shape,
   selector: selectorSchema,
   /** Of several monitors that select one container the one with the highest priority governs it. */
   priority: z.number().int().min(-1_000).max(1_000).default(0),
   metrics: metricsSchema,
   triggers: triggersSchema,
-  limits: shape.limits,
-  evidence: shape.evidence,
-  rungs: shape.rungs,
-  leftovers: shape.leftovers,
-  redact: shape.redact,
-  encrypt: shape.encrypt,
-  heapDump: shape.heapDump,
 });
 export type JvmMonitorSpec = z.output<typeof jvmMonitorSpecSchema>;
 

@@ -53,25 +53,24 @@ function specificityOf(selector: MonitorSelector): number {
   return requirementCount(selector) + (selector.containers === undefined ? 0 : 1);
 }
 
-const policyTriggers = policySchema.shape.triggers;
-const policyTriggerNames = Object.keys(policyTriggers.unwrap().shape);
+const policyNames = Object.keys(policySchema.shape);
+const policyTriggerNames = Object.keys(policySchema.shape.triggers.unwrap().shape);
 
 /** What a monitor asks for, by itself: the policy of a pod without annotations. */
 export function policyOfMonitor({ spec }: JvmMonitor): Policy {
-  const triggers = Object.entries(spec.triggers).filter(([name]) =>
-    policyTriggerNames.includes(name),
-  );
-  const { enabled, limits, evidence, rungs, leftovers, redact, encrypt, heapDump } = spec;
   return policySchema.parse({
-    enabled,
-    triggers: Object.fromEntries(triggers),
-    ...{ limits, evidence, rungs, leftovers, redact, encrypt, heapDump },
+    ...picked(spec, policyNames),
+    triggers: picked(spec.triggers, policyTriggerNames),
   });
 }
 
+function picked(object: object, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => names.includes(name)));
+}
+
 /**
- * The policy of a container that a monitor governs. The pod's annotations are nearer to it and win, but those that forbid (enabled,
- * leftovers, evidence, rungs, redact, encrypt, relay-max-mebibytes) can only restrict what the monitor says.
+ * The policy of a container that a monitor governs. The pod's annotations are nearer to it and win where they say when and how
+ * (triggers, limits, skip-merge); all others can only restrict what the monitor says.
  * @returns faults of annotations, one sentence each, as readPolicy.
  */
 export function resolveMonitorPolicy(
@@ -81,13 +80,9 @@ export function resolveMonitorPolicy(
   const base = policyOfMonitor(monitor);
   const { policy: asked, faults } = readPolicy(annotations, base);
   const restricted = withPodRestrictions(base, annotations);
-  const { enabled, leftovers, evidence, rungs, redact, encrypt } = restricted;
+  const { triggers, limits, heapDump } = asked;
   const { relayMaxMebibytes } = restricted.heapDump;
-  const policy: Policy = {
-    ...asked,
-    ...{ enabled, leftovers, evidence, rungs, redact, encrypt },
-    heapDump: { ...asked.heapDump, relayMaxMebibytes },
-  };
+  const policy = { ...restricted, triggers, limits, heapDump: { ...heapDump, relayMaxMebibytes } };
   return { policy, faults };
 }
 
