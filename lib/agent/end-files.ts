@@ -20,6 +20,7 @@ const maxCrashLogBytes = 2 * 1024 * 1024;
 const maxGcLogBytes = 4 * 1024 * 1024;
 const maxDirectoryCount = 32;
 const maxEntryCount = 5_000;
+const maxNoticedCount = 100;
 const maxNamedCount = 5;
 
 /** Memory images and replays of the compiler: large, or of use to the JVM's developers only. They are named. */
@@ -177,7 +178,7 @@ async function judge(
     if (!own) return;
     const bytes = Number(facts.size);
     if (kind === undefined) {
-      search.named.push(`${path} (${bytes} bytes)`);
+      if (search.named.length < maxNoticedCount) search.named.push(`${path} (${bytes} bytes)`);
       return;
     }
     const before = search.found[kind];

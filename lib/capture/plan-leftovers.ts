@@ -31,7 +31,6 @@ export function planLeftovers(input: PlanInput): Plan {
     rungs,
     rung: rungs[0],
     refusedRungs,
-    // Of an end that is only put on record nothing is asked of an agent.
     heapDump: planHeapDump(input.decision, directories),
     refusedDirectories: [],
   };

@@ -44,9 +44,13 @@ function gcLogOf(option: string): string | undefined {
 /**
  * What a file's name must look like to be of the log of that name: of any process and start time, rotated or not.
  * Source: logFileOutput.cpp of OpenJDK: `%p` is the pid, `%t` the start time, `%hn` the host, `.0`, `.1`… are older ones.
+ * A name with more placeholders than one of each kind matches nothing: the container's owner chooses it, and many of them would
+ * take for ever to match.
  * @param name the last part of the path.
  */
 export function logNamePattern(name: string): RegExp {
+  const used = [...name.matchAll(/%hn|%p|%t/g)].map(([placeholder]) => placeholder);
+  if (new Set(used).size < used.length) return /(?!)/;
   const pattern = name
     .split(/(%hn|%p|%t|%%)/)
     .map((part) => placeholders[part] ?? part.replace(/[.*+?^${}()|[\]\\/-]/g, String.raw`\$&`))

@@ -40,6 +40,8 @@ describe('logNamePattern', () => {
     ['gc-%p.log', ['gc-1.log', 'gc-1.log.3'], ['gc-%p.log', 'gc-x.log']],
     ['gc-%t.log', ['gc-2026-03-01_12-00-00.log'], ['gc-.log']],
     ['hs_err_pid%p.log', ['hs_err_pid17.log'], ['hs_err_pid.log']],
+    ['%hn-%p-%t.log', ['host-1-2026-03-01_12-00-00.log'], ['host-1-.log']],
+    ['%hn%hn%hn%hn%hn%hn.log', [], [`${'a'.repeat(250)}.lo`, 'a.log']],
     ['a+(b)%%.log', ['a+(b)%.log'], ['aab%.log']],
   ])('of %s takes the files of that log and no others', (name, own, others) => {
     const pattern = logNamePattern(name);
