@@ -9,7 +9,7 @@ import {
 import type { SensedContainer, SensorReport } from '../signal/sensor-report.ts';
 import { RecentMap } from './recent-map.ts';
 import { maxHistoryContainerCount, type SensorHistory } from './sensor-history.ts';
-import type { SignalIntake } from './signal-intake.ts';
+import type { RunningContainer, SignalIntake } from './signal-intake.ts';
 
 /** Clocks of nodes differ; what is further off is no sample of now. */
 const maxAheadMilliseconds = 30_000;
@@ -53,11 +53,11 @@ export class SensorWatch {
 
   #judge(
     { podUid, runtimeID, startTicks, samples }: SensedContainer,
-    { pod, container, policy }: NonNullable<ReturnType<SignalIntake['running']>>,
+    { pod, container, policy, judgedBySensor }: RunningContainer,
   ): number {
     const { history, now } = this.#options;
     const { heapNearLimit, gcStorm, cgroupNearLimit } = policy.triggers;
-    const thresholds = [...heapNearLimit, ...gcStorm, ...cgroupNearLimit];
+    const thresholds = judgedBySensor ? [...heapNearLimit, ...gcStorm, ...cgroupNearLimit] : [];
     // Another JVM of the same container begins anew.
     const key = `${podUid}/${runtimeID}/${startTicks}`;
     let state = this.#states.get(key) ?? initialThresholdState;

@@ -20,6 +20,14 @@ export type IntakeAnswer =
   | { outcome: 'sent'; signal: Signal }
   | { outcome: 'refused'; reason: IntakeRefusal; message: string };
 
+export interface RunningContainer {
+  readonly pod: PodFacts;
+  readonly container: ContainerFacts;
+  readonly policy: Policy;
+  /** False where its monitor takes the numbers from elsewhere. */
+  readonly judgedBySensor: boolean;
+}
+
 /** What somebody other than the API server's watch says of a pod: an alert, a preStop hook, a sensor. */
 export type Word = Pick<Signal, 'namespace' | 'podName' | 'reason' | 'observedTime'> &
   Partial<Pick<Signal, 'podUid' | 'containerName' | 'numbers' | 'alertName' | 'monitorName'>>;
@@ -32,14 +40,14 @@ export class SignalIntake {
   readonly #options: {
     readonly clusterName: string;
     readonly pods: Pick<PodCache, 'get' | 'getByUid'>;
-    readonly policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf'>;
+    readonly policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf' | 'judgesBySensor'>;
     readonly send: (signal: Signal) => void;
   };
 
   constructor(options: {
     clusterName: string;
     pods: Pick<PodCache, 'get' | 'getByUid'>;
-    policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf'>;
+    policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf' | 'judgesBySensor'>;
     send: (signal: Signal) => void;
   }) {
     this.#options = options;
@@ -75,17 +83,17 @@ export class SignalIntake {
    * The running container with this id of its runtime (containerID without `containerd://`), and the policy of its pod.
    * `undefined` when no such pod or container is known, or the policy is disabled.
    */
-  running(
-    podUid: string,
-    runtimeID: string,
-  ): { pod: PodFacts; container: ContainerFacts; policy: Policy } | undefined {
+  running(podUid: string, runtimeID: string): RunningContainer | undefined {
     const pod = this.#options.pods.getByUid(podUid);
     const container = pod?.containers.find(({ containerID }) =>
       containerID?.endsWith(`://${runtimeID}`),
     );
     if (pod === undefined || container === undefined) return undefined;
-    const policy = this.#options.policies.of(pod);
-    return policy.enabled ? { pod, container, policy } : undefined;
+    const { containerName } = container;
+    const { policies } = this.#options;
+    const policy = policies.of(pod, containerName);
+    const judgedBySensor = policies.judgesBySensor(pod, containerName);
+    return policy.enabled ? { pod, container, policy, judgedBySensor } : undefined;
   }
 
   #signalOf(word: Word, pod: PodFacts, container: ContainerFacts): Signal {

@@ -25,7 +25,9 @@ describe('bin/heapcatch.mjs', () => {
 
     expect([unknown.status, unknown.stderr.toString()]).toEqual([
       2,
-      expect.stringContaining('"nonsense" is not a command; accepted are: demo, gc-scan, policy, decrypt'),
+      expect.stringContaining(
+        '"nonsense" is not a command; accepted are: demo, gc-scan, policy, decrypt',
+      ),
     ]);
     expect(scan.stderr.toString()).toBe('');
     expect([scan.status, scan.stdout.toString()]).toEqual([

@@ -12,7 +12,11 @@ import { aPod, recordingLog, startTime } from './fakes.ts';
 
 const runtimeID = 'ab'.repeat(32);
 
-function watchOf(annotations: Record<string, string> = {}, nodeName = 'node-1') {
+function watchOf(
+  annotations: Record<string, string> = {},
+  nodeName = 'node-1',
+  judgedBySensor = true,
+) {
   const pod = aPod({ annotations, nodeName });
   const [app] = pod.containers;
   const cache = new PodCache();
@@ -26,7 +30,14 @@ function watchOf(annotations: Record<string, string> = {}, nodeName = 'node-1') 
     send: (signal) => sent.push(signal),
   });
   const history = new SensorHistory();
-  const watch = new SensorWatch({ intake, history, now: () => startTime, log });
+  const judged: ConstructorParameters<typeof SensorWatch>[0]['intake'] = {
+    submit: (word) => intake.submit(word),
+    running: (...which) => {
+      const found = intake.running(...which);
+      return found && { ...found, judgedBySensor };
+    },
+  };
+  const watch = new SensorWatch({ intake: judged, history, now: () => startTime, log });
   const report = (samples: readonly Partial<MetricSample>[], of: Partial<SensedContainer> = {}) =>
     watch.take({
       ...{ schemaVersion: 1, nodeName: 'node-1' },
@@ -66,6 +77,15 @@ describe('SensorWatch', () => {
         numbers: { heapAfterGcPercent: 96 },
       },
     ]);
+  });
+
+  it('judges nothing whose monitor takes the numbers from elsewhere, and remembers it', () => {
+    const { report, sent, history } = watchOf({}, 'node-1', false);
+
+    report([heap(0, 95), heap(5, 95), heap(10, 96)]);
+
+    expect(sent).toEqual([]);
+    expect(history.of('uid-1', runtimeID)).toHaveLength(3);
   });
 
   it.each([
