@@ -1,5 +1,5 @@
-import { isMemoryOrJvm, type EndHistory, type Killer } from '../policy/end-of-life.ts';
-import type { PodFacts } from '../policy/pod-facts.ts';
+import { isMemoryOrJvm, judgeEnd, type EndHistory, type Killer } from '../policy/end-of-life.ts';
+import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
 import { verdictOf, type LastEnd } from '../signal/ending.ts';
 import type { Signal } from '../signal/signal.ts';
 import type { PodCache } from './pod-cache.ts';
@@ -45,7 +45,8 @@ export class Endings {
     const pod = this.#pods.get(signal.namespace, signal.podName);
     if (signal.reason === 'ContainerTerminated') return this.#ended(signal, pod);
     this.#noteKiller(signal);
-    const lastEnd = this.#lastEndOf(signal, pod);
+    const container = pod?.containers.find((one) => one.containerName === signal.containerName);
+    const lastEnd = this.lastEndOf(signal.podUid ?? '', container, signal.observedTime);
     return lastEnd === undefined ? signal : { ...signal, lastEnd };
   }
 
@@ -70,13 +71,18 @@ export class Endings {
     return { ...known, ending: { ...verdict, ...facts } };
   }
 
-  #lastEndOf(signal: Signal, pod: PodFacts | undefined): LastEnd | undefined {
-    const container = pod?.containers.find((one) => one.containerName === signal.containerName);
-    const termination = container?.lastTermination;
-    const remembered = this.#lastEnds.get(containerOf(signal));
-    const lastEnd = remembered ?? lastEndFrom(signal, termination);
+  /** The end of the life before the one that runs, if it was by memory or the JVM, and within the day before that time. */
+  lastEndOf(
+    podUid: string,
+    container: ContainerFacts | undefined,
+    observedTime: string,
+  ): LastEnd | undefined {
+    if (container === undefined) return undefined;
+    const { containerName, lastTermination } = container;
+    const remembered = this.#lastEnds.get(containerOf({ podUid, containerName }));
+    const lastEnd = remembered ?? lastEndFrom(lastTermination);
     if (lastEnd === undefined) return undefined;
-    const age = Date.parse(signal.observedTime) - Date.parse(lastEnd.endTime);
+    const age = Date.parse(observedTime) - Date.parse(lastEnd.endTime);
     return age >= 0 && age <= maxWatchMilliseconds ? lastEnd : undefined;
   }
 
@@ -135,12 +141,9 @@ function killerOf({ reason, numbers }: Signal): Killer | undefined {
 }
 
 /** What a forwarder that has just started finds in the pod itself. */
-function lastEndFrom(
-  signal: Signal,
-  termination: PodFacts['containers'][number]['lastTermination'],
-): LastEnd | undefined {
+function lastEndFrom(termination: ContainerFacts['lastTermination']): LastEnd | undefined {
   if (termination?.finishedTime === undefined) return undefined;
-  const { cause } = verdictOf({ ...signal, numbers: {} }, termination);
+  const { cause } = judgeEnd(termination);
   return isMemoryOrJvm(cause) ? { cause, endTime: termination.finishedTime } : undefined;
 }
 
@@ -148,6 +151,9 @@ function lifeOf(signal: Signal): string {
   return `${containerOf(signal)}/${signal.containerID ?? ''}`;
 }
 
-function containerOf({ podUid = '', containerName = '' }: Signal): string {
+function containerOf({
+  podUid = '',
+  containerName = '',
+}: Pick<Signal, 'podUid' | 'containerName'>): string {
   return `${podUid}/${containerName}`;
 }

@@ -6,6 +6,7 @@ import {
   type FiredThreshold,
   type ThresholdState,
 } from '../policy/thresholds.ts';
+import { underWatch } from '../policy/watch.ts';
 import type { SensedContainer, SensorReport } from '../signal/sensor-report.ts';
 import { RecentMap } from './recent-map.ts';
 import { maxHistoryContainerCount, type SensorHistory } from './sensor-history.ts';
@@ -16,7 +17,7 @@ const maxAheadMilliseconds = 30_000;
 const maxAgeMilliseconds = 600_000;
 
 export interface SensorWatchOptions {
-  readonly intake: Pick<SignalIntake, 'running' | 'submit'>;
+  readonly intake: Pick<SignalIntake, 'running' | 'submit' | 'watchOf'>;
   readonly history: SensorHistory;
   readonly now: () => Date;
   readonly log: Logger;
@@ -55,9 +56,11 @@ export class SensorWatch {
     { podUid, runtimeID, startTicks, samples }: SensedContainer,
     { pod, container, policy, judgedBySensor }: RunningContainer,
   ): number {
-    const { history, now } = this.#options;
+    const { history, intake, now } = this.#options;
     const { heapNearLimit, gcStorm, cgroupNearLimit } = policy.triggers;
-    const thresholds = judgedBySensor ? [...heapNearLimit, ...gcStorm, ...cgroupNearLimit] : [];
+    const ordered = judgedBySensor ? [...heapNearLimit, ...gcStorm, ...cgroupNearLimit] : [];
+    const watched = intake.watchOf(pod, container, policy, now()) !== undefined;
+    const thresholds = watched ? ordered.map(underWatch) : ordered;
     // Another JVM of the same container begins anew.
     const key = `${podUid}/${runtimeID}/${startTicks}`;
     let state = this.#states.get(key) ?? initialThresholdState;

@@ -2,8 +2,10 @@ import { CaptureError, messageOf } from '../errors.ts';
 import { expectedKill } from '../policy/deadline.ts';
 import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
 import type { Policy } from '../policy/policy.ts';
+import { watchOf, type Watch } from '../policy/watch.ts';
 import { signalSchema, type Signal } from '../signal/signal.ts';
 import { validate } from '../validation.ts';
+import type { Endings } from './endings.ts';
 import type { PodCache } from './pod-cache.ts';
 import type { PodPolicies } from './pod-policies.ts';
 
@@ -42,6 +44,7 @@ export class SignalIntake {
     readonly pods: Pick<PodCache, 'get' | 'getByUid'>;
     readonly policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf' | 'judgesBySensor'>;
     readonly send: (signal: Signal) => void;
+    readonly endings?: Pick<Endings, 'lastEndOf'>;
   };
 
   constructor(options: {
@@ -49,8 +52,20 @@ export class SignalIntake {
     pods: Pick<PodCache, 'get' | 'getByUid'>;
     policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf' | 'judgesBySensor'>;
     send: (signal: Signal) => void;
+    endings?: Pick<Endings, 'lastEndOf'>;
   }) {
     this.#options = options;
+  }
+
+  /** The watch on a running container, whose last life ended by memory or the JVM; `undefined` when there is none. */
+  watchOf(
+    { podUid }: Pick<PodFacts, 'podUid'>,
+    container: ContainerFacts,
+    policy: Policy,
+    now: Date,
+  ): Watch | undefined {
+    const lastEnd = this.#options.endings?.lastEndOf(podUid, container, now.toISOString());
+    return lastEnd && watchOf({ lastEnd }, policy, now);
   }
 
   submit(word: Word): IntakeAnswer {

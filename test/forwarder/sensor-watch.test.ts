@@ -1,10 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
+import { Endings } from '../../lib/forwarder/endings.ts';
 import { PodCache } from '../../lib/forwarder/pod-cache.ts';
 import { PodPolicies } from '../../lib/forwarder/pod-policies.ts';
 import { SensorHistory } from '../../lib/forwarder/sensor-history.ts';
 import { SensorWatch } from '../../lib/forwarder/sensor-watch.ts';
 import { SignalIntake } from '../../lib/forwarder/signal-intake.ts';
+import type { ContainerFacts } from '../../lib/policy/pod-facts.ts';
 import type { MetricSample } from '../../lib/policy/thresholds.ts';
 import type { SensedContainer } from '../../lib/signal/sensor-report.ts';
 import type { Signal } from '../../lib/signal/signal.ts';
@@ -16,11 +18,17 @@ function watchOf(
   annotations: Record<string, string> = {},
   nodeName = 'node-1',
   judgedBySensor = true,
+  last?: NonNullable<ContainerFacts['lastTermination']>,
 ) {
   const pod = aPod({ annotations, nodeName });
   const [app] = pod.containers;
   const cache = new PodCache();
-  cache.put({ ...pod, containers: [{ ...app!, containerID: `containerd://${runtimeID}` }] });
+  cache.put({
+    ...pod,
+    containers: [
+      { ...app!, containerID: `containerd://${runtimeID}`, ...(last && { lastTermination: last }) },
+    ],
+  });
   const sent: Signal[] = [];
   const { log } = recordingLog();
   const intake = new SignalIntake({
@@ -28,10 +36,12 @@ function watchOf(
     pods: cache,
     policies: new PodPolicies({ metrics: createForwarderMetrics(), log }),
     send: (signal) => sent.push(signal),
+    endings: new Endings({ pods: cache }),
   });
   const history = new SensorHistory();
   const judged: ConstructorParameters<typeof SensorWatch>[0]['intake'] = {
     submit: (word) => intake.submit(word),
+    watchOf: (...which) => intake.watchOf(...which),
     running: (...which) => {
       const found = intake.running(...which);
       return found && { ...found, judgedBySensor };
@@ -62,6 +72,25 @@ const at = (
 const heap = (second: number, heapAfterGcPercent: number) => at(second, { heapAfterGcPercent });
 
 describe('SensorWatch', () => {
+  it.each([
+    ['OOMKilled', {}, 1],
+    ['Error', {}, 0],
+    ['OOMKilled', { 'heapcatch.dev/watch': '0' }, 0],
+  ])(
+    'takes less for trouble after a life that ended with %s, annotated %j: %i signals',
+    (reason, annotations, count) => {
+      const finishedTime = at(-60).epochMilliseconds;
+      const { report, sent } = watchOf(annotations, 'node-1', true, {
+        ...{ reason, exitCode: 137 },
+        finishedTime: new Date(finishedTime).toISOString(),
+      });
+
+      report([heap(0, 85), heap(10, 85), heap(20, 85)]);
+
+      expect(sent).toHaveLength(count);
+    },
+  );
+
   it('sends the signal of a threshold that fires, about the container, with the numbers', () => {
     const { report, sent } = watchOf();
 

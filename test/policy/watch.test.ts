@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { decide } from '../../lib/policy/decide.ts';
 import { endCauses, isMemoryOrJvm } from '../../lib/policy/end-of-life.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
-import { watchOf } from '../../lib/policy/watch.ts';
+import { metricThresholdSchema } from '../../lib/policy/thresholds.ts';
+import { underWatch, watchOf } from '../../lib/policy/watch.ts';
 import { container, noHistory, now, pod, signal } from './facts.ts';
 
 const after = (seconds: number): string => new Date(now.getTime() + seconds * 1_000).toISOString();
@@ -54,5 +55,25 @@ describe('the watch on the life after an end by memory or the JVM', () => {
       expect(watch !== undefined).toBe(isMemoryOrJvm(cause));
     }
     expect(watchOf({ lastEnd: lastEnd(-3_600) }, defaultPolicy, now)).toBeUndefined();
+  });
+
+  it('lowers every threshold to one that is valid and fires sooner', () => {
+    const thresholds = [
+      { metric: 'heapAfterGcPercent', above: 90, rearm: 85 },
+      { metric: 'fullGcCount', above: 3 },
+      { metric: 'secondsToLimit', below: 30, rearm: 40 },
+      { metric: 'secondsToLimit', below: 86_400 },
+    ].map((threshold) => metricThresholdSchema.parse(threshold));
+
+    const lowered = thresholds.map(underWatch);
+
+    expect(lowered.map((one) => metricThresholdSchema.parse(one))).toEqual(lowered);
+    expect(lowered.map(({ above, below, rearm }) => above ?? [below, rearm])).toEqual([
+      ...[81, 2.7],
+      ...[
+        [45, 45],
+        [86_400, undefined],
+      ],
+    ]);
   });
 });
