@@ -142,7 +142,8 @@ describe('the agent, of the logs that an ended life left', () => {
 
     expect(text('crashLog').startsWith(crash)).toBe(true);
     expect(text('crashLog')).toMatch(/\[cut: only the first 2097152 bytes\]\n$/);
-    expect(text('gcLog')).toMatch(/^\n\[cut: only the last 4194304 bytes\]\n\.+the end$/);
+    expect(text('gcLog').startsWith('\n[cut: only the last 4194304 bytes]\n.')).toBe(true);
+    expect(text('gcLog').endsWith('.the end')).toBe(true);
   });
 
   it('looks into no place that is not in a volume', async () => {

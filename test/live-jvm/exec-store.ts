@@ -13,7 +13,7 @@ import {
   startLocalObjectStore,
   type LocalObjectStore,
 } from '../../lib/local/object-store/object-store.ts';
-import { artifacts } from '../../lib/policy/policy.ts';
+import { jvmArtifacts } from '../../lib/policy/policy.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
 import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { captureId } from '../agent/tickets.ts';
@@ -24,7 +24,7 @@ export const keys = objectKeys(objectPrefix);
 export const elsewhere = {
   url: (path: string) => `http://127.0.0.1${path}`,
 } as unknown as FakeBucket;
-export const orderedEvidence = artifacts.filter((artifact) => artifact !== 'heapDump');
+export const orderedEvidence = jvmArtifacts.filter((artifact) => artifact !== 'heapDump');
 
 /** Builds the exec agent's jar before the tests of the file, and removes it behind them. @returns its path. */
 export function builtJar(): string {
