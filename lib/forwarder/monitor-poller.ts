@@ -1,19 +1,15 @@
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { JvmMonitor } from '../policy/jvm-monitor.ts';
-import {
-  evaluateThresholds,
-  initialThresholdState,
-  type ThresholdState,
-} from '../policy/thresholds.ts';
+import { thresholdsOf } from '../policy/policy.ts';
 import { boundedGet } from './bounded-get.ts';
 import type { JvmMonitors, KnownMonitor } from './jvm-monitors.ts';
 import { queryPrometheus, scrapePods, type MetricTarget, type Reading } from './metric-sources.ts';
 import type { MonitorReporter } from './monitor-reporter.ts';
 import type { PodCache } from './pod-cache.ts';
 import type { PodPolicies } from './pod-policies.ts';
-import { RecentMap } from './recent-map.ts';
 import type { SignalIntake } from './signal-intake.ts';
+import { ThresholdJudge } from './threshold-judge.ts';
 import type { Time } from './time.ts';
 
 /** Containers of one monitor; what is beyond is not read, and the status says so. */
@@ -39,12 +35,16 @@ export interface MonitorPollerOptions {
  */
 export class MonitorPoller {
   readonly #options: MonitorPollerOptions;
-  readonly #states = new RecentMap<ThresholdState>(maxRememberedContainerCount);
+  readonly #thresholds: ThresholdJudge;
   /** By monitor uid. */
   readonly #polls = new Map<string, { nextMilliseconds: number; running: boolean }>();
 
   constructor(options: MonitorPollerOptions) {
     this.#options = options;
+    this.#thresholds = new ThresholdJudge({
+      ...options,
+      maxContainerCount: maxRememberedContainerCount,
+    });
   }
 
   /** Begins the polls that are due, each monitor's one at a time; does not wait for them. */
@@ -110,27 +110,14 @@ export class MonitorPoller {
 
   #judge(monitor: JvmMonitor, { target, values, totals }: Reading): void {
     const { pod, containerName, containerID } = target;
-    const { time, policies, intake, log } = this.#options;
-    const { heapNearLimit, gcStorm, cgroupNearLimit } = policies.of(pod, containerName).triggers;
-    const key = `${monitor.uid}/${containerID}`;
-    const now = time.now();
-    const sample = { epochMilliseconds: now.getTime(), values, ...(totals && { totals }) };
-    const { state, fired } = evaluateThresholds(
-      [...heapNearLimit, ...gcStorm, ...cgroupNearLimit],
-      this.#states.get(key) ?? initialThresholdState,
-      sample,
-    );
-    this.#states.set(key, state);
+    const { time, policies } = this.#options;
+    const thresholds = thresholdsOf(policies.of(pod, containerName));
+    const epochMilliseconds = time.now().getTime();
+    const sample = { epochMilliseconds, values, ...(totals && { totals }) };
     const { namespace, podName, podUid } = pod;
-    for (const { reason, numbers, threshold, value } of fired) {
-      const answer = intake.submit({
-        ...{ namespace, podName, podUid, containerName, reason, numbers },
-        observedTime: now.toISOString(),
-        monitorName: monitor.name,
-      });
-      const { metric } = threshold;
-      const fields = { namespace, podName, monitorName: monitor.name, metric, value };
-      log.info('a threshold of a JvmMonitor is crossed', { ...fields, outcome: answer.outcome });
-    }
+    this.#thresholds.judge(`${monitor.uid}/${containerID}`, thresholds, sample, {
+      ...{ namespace, podName, podUid, containerName },
+      monitorName: monitor.name,
+    });
   }
 }

@@ -1,16 +1,10 @@
-import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import {
-  evaluateThresholds,
-  initialThresholdState,
-  type FiredThreshold,
-  type ThresholdState,
-} from '../policy/thresholds.ts';
+import { thresholdsOf } from '../policy/policy.ts';
 import { underWatch } from '../policy/watch.ts';
 import type { SensedContainer, SensorReport } from '../signal/sensor-report.ts';
-import { RecentMap } from './recent-map.ts';
 import { maxHistoryContainerCount, type SensorHistory } from './sensor-history.ts';
 import type { RunningContainer, SignalIntake } from './signal-intake.ts';
+import { ThresholdJudge } from './threshold-judge.ts';
 
 /** Clocks of nodes differ; what is further off is no sample of now. */
 const maxAheadMilliseconds = 30_000;
@@ -34,10 +28,14 @@ export interface TakenReport {
 /** Judges what the sensors measured by the policies of the pods, and sends the signals of thresholds that fire. */
 export class SensorWatch {
   readonly #options: SensorWatchOptions;
-  readonly #states = new RecentMap<ThresholdState>(maxHistoryContainerCount);
+  readonly #thresholds: ThresholdJudge;
 
   constructor(options: SensorWatchOptions) {
     this.#options = options;
+    this.#thresholds = new ThresholdJudge({
+      ...options,
+      maxContainerCount: maxHistoryContainerCount,
+    });
   }
 
   take({ containers, nodeName }: SensorReport): TakenReport {
@@ -57,59 +55,19 @@ export class SensorWatch {
     { pod, container, policy, judgedBySensor }: RunningContainer,
   ): number {
     const { history, intake, now } = this.#options;
-    const { heapNearLimit, gcStorm, cgroupNearLimit } = policy.triggers;
-    const ordered = judgedBySensor ? [...heapNearLimit, ...gcStorm, ...cgroupNearLimit] : [];
+    const ordered = judgedBySensor ? thresholdsOf(policy) : [];
     const watched = intake.watchOf(pod, container, policy, now()) !== undefined;
     const thresholds = watched ? ordered.map(underWatch) : ordered;
-    // Another JVM of the same container begins anew.
-    const key = `${podUid}/${runtimeID}/${startTicks}`;
-    let state = this.#states.get(key) ?? initialThresholdState;
+    const { namespace, podName } = pod;
+    const judged = { namespace, podName, podUid, containerName: container.containerName };
     let signalCount = 0;
     for (const sample of samples) {
       const age = now().getTime() - sample.epochMilliseconds;
       if (age < -maxAheadMilliseconds || age > maxAgeMilliseconds) continue;
       history.add(podUid, runtimeID, sample);
-      const judged = evaluateThresholds(thresholds, state, sample);
-      state = judged.state;
-      const observedTime = new Date(sample.epochMilliseconds).toISOString();
-      for (const fired of firstOfEachReason(judged.fired)) {
-        signalCount += this.#submit(fired, {
-          ...{ namespace: pod.namespace, podName: pod.podName, podUid, observedTime },
-          containerName: container.containerName,
-        });
-      }
+      const key = `${podUid}/${runtimeID}/${startTicks}`;
+      signalCount += this.#thresholds.judge(key, thresholds, sample, judged);
     }
-    this.#states.set(key, state);
     return signalCount;
   }
-
-  #submit(
-    { reason, threshold, value, numbers }: FiredThreshold,
-    about: {
-      namespace: string;
-      podName: string;
-      podUid: string;
-      containerName: string;
-      observedTime: string;
-    },
-  ): number {
-    const { intake, log } = this.#options;
-    const answer = intake.submit({ ...about, reason, numbers });
-    log.info('a threshold fired', {
-      ...{ namespace: about.namespace, podName: about.podName, podUid: about.podUid },
-      ...{ reason, threshold, value, outcome: answer.outcome },
-      ...(answer.outcome === 'refused' && {
-        refusal: answer.reason,
-        message: messageOf(answer.message),
-      }),
-    });
-    return answer.outcome === 'sent' ? 1 : 0;
-  }
-}
-
-/** Two thresholds of the same reason that fire at once are one trouble. */
-function firstOfEachReason(fired: readonly FiredThreshold[]): readonly FiredThreshold[] {
-  return fired.filter(
-    ({ reason }, index) => fired.findIndex((other) => other.reason === reason) === index,
-  );
 }

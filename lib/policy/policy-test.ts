@@ -8,7 +8,7 @@ import {
   triggerRefusal,
 } from './monitor-policy.ts';
 import type { PodFacts } from './pod-facts.ts';
-import type { Policy } from './policy.ts';
+import { thresholdsOf, type Policy } from './policy.ts';
 import { readPolicy } from './resolve.ts';
 import { reasonOfMetric, type MetricThreshold } from './thresholds.ts';
 
@@ -93,9 +93,8 @@ function isPredictive({ reason }: Signal): boolean {
   return reason === 'HeapNearLimit' || reason === 'GcStorm' || reason === 'CgroupNearLimit';
 }
 
-function thresholdsFor({ triggers }: Policy, { reason, numbers }: Signal): ThresholdVerdict[] {
-  const { heapNearLimit, gcStorm, cgroupNearLimit } = triggers;
-  return [...heapNearLimit, ...gcStorm, ...cgroupNearLimit]
+function thresholdsFor(policy: Policy, { reason, numbers }: Signal): ThresholdVerdict[] {
+  return thresholdsOf(policy)
     .filter(({ metric }) => reasonOfMetric(metric) === reason)
     .map((threshold) => {
       const value = numbers[threshold.metric];

@@ -1,5 +1,10 @@
 import * as z from 'zod';
-import { defaultThresholds, maxThresholdCount, metricThresholdSchema } from './thresholds.ts';
+import {
+  defaultThresholds,
+  maxThresholdCount,
+  metricThresholdSchema,
+  type MetricThreshold,
+} from './thresholds.ts';
 
 /** What can be collected from a JVM, in the order in which it is collected: cheapest first. */
 export const jvmArtifacts = [
@@ -93,3 +98,8 @@ export const policySchema = z.strictObject({
     .prefault({}),
 });
 export type Policy = z.output<typeof policySchema>;
+
+/** All thresholds of a policy, whichever signal they lead to. */
+export function thresholdsOf({ triggers }: Pick<Policy, 'triggers'>): readonly MetricThreshold[] {
+  return [...triggers.heapNearLimit, ...triggers.gcStorm, ...triggers.cgroupNearLimit];
+}
