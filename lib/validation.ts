@@ -51,3 +51,10 @@ export function validate<T extends z.ZodType>(
     details: { faults },
   });
 }
+
+/** What a JSON object is before anything is known of its fields. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -64,20 +64,10 @@ export async function readCgroupFacts(
   cgroupText: string,
   readText: ReadText,
 ): Promise<CgroupFacts | undefined> {
-  const paths = parseCgroupPaths(cgroupText);
-  const memoryPath = paths.byController.get('memory');
-  const unified = memoryPath === undefined;
-  const hierarchy = (controller: string, names: readonly string[]): Hierarchy =>
-    unified
-      ? { mounts: ['/sys/fs/cgroup'], path: paths.unified ?? '/' }
-      : {
-          mounts: names.map((name) => `/sys/fs/cgroup/${name}`),
-          path: paths.byController.get(controller) ?? '/',
-        };
-  const probe = unified ? 'cgroup.procs' : 'tasks';
-  const memory = await levelsOf(hierarchy('memory', ['memory']), probe, readText);
-  const cpu = await levelsOf(hierarchy('cpu', ['cpu', 'cpu,cpuacct']), probe, readText);
-  const cpuset = await levelsOf(hierarchy('cpuset', ['cpuset']), probe, readText);
+  const { unified, levels } = hierarchiesOf(cgroupText, readText);
+  const memory = await levels('memory');
+  const cpu = await levels('cpu', ['cpu', 'cpu,cpuacct']);
+  const cpuset = await levels('cpuset');
   if (memory.length === 0 && cpu.length === 0) return undefined;
   const cpus = cpuset[0]
     ? await readText(`${cpuset[0].folder}/${unified ? 'cpuset.cpus.effective' : 'cpuset.cpus'}`)
@@ -99,17 +89,26 @@ export async function memoryFolder(
   cgroupText: string,
   readText: ReadText,
 ): Promise<{ version: 1 | 2; folder: string } | undefined> {
+  const { unified, levels } = hierarchiesOf(cgroupText, readText);
+  const [own] = await levels('memory');
+  return own && { version: unified ? 2 : 1, folder: own.folder };
+}
+
+/** Version 2 has one hierarchy for all controllers. Each is asked for by its controller, and by other names of its mount. */
+function hierarchiesOf(cgroupText: string, readText: ReadText) {
   const paths = parseCgroupPaths(cgroupText);
-  const path = paths.byController.get('memory');
-  const [own] =
-    path === undefined
-      ? await levelsOf(
-          { mounts: ['/sys/fs/cgroup'], path: paths.unified ?? '/' },
-          'cgroup.procs',
-          readText,
-        )
-      : await levelsOf({ mounts: ['/sys/fs/cgroup/memory'], path }, 'tasks', readText);
-  return own && { version: path === undefined ? 2 : 1, folder: own.folder };
+  const unified = !paths.byController.has('memory');
+  const probe = unified ? 'cgroup.procs' : 'tasks';
+  const levels = (controller: string, names: readonly string[] = [controller]) => {
+    const hierarchy = unified
+      ? { mounts: ['/sys/fs/cgroup'], path: paths.unified ?? '/' }
+      : {
+          mounts: names.map((name) => `/sys/fs/cgroup/${name}`),
+          path: paths.byController.get(controller) ?? '/',
+        };
+    return levelsOf(hierarchy, probe, readText);
+  };
+  return { unified, levels };
 }
 
 interface Level {

@@ -14,6 +14,7 @@ import {
   systemCode,
 } from './container-path.ts';
 import { readBounded, type ProcessFacts } from './process-facts.ts';
+import { withoutEndSlashes } from '../capture/mount-path.ts';
 
 const maxDepth = 3;
 const maxEntryCount = 20_000;
@@ -133,9 +134,7 @@ export function volumeOf(
   path: string,
   directories: NonNullable<Ticket['leftovers']>['directories'],
 ): { outlivesPod: boolean } | undefined {
-  return directories.find((one) =>
-    `${path}/`.startsWith(`${one.path.replace(/(?<!\/)\/+$/, '')}/`),
-  );
+  return directories.find((one) => `${path}/`.startsWith(`${withoutEndSlashes(one.path)}/`));
 }
 
 /** What the running JVM has open: it may be writing to it. Read by device and inode, as names lie. */

@@ -1,30 +1,29 @@
-import { type Metric } from '../policy/thresholds.ts';
 import { family, type Row } from './capture-metrics.ts';
 import type { SensorOutbox } from './sensor-outbox.ts';
 import type { SensedJvm } from './sensor.ts';
 
 /** Series of one container: of what has a window Prometheus makes its own, by rate(). */
 const gauges: readonly [string, string, (sensed: SensedJvm) => number | undefined][] = [
-  ...(
-    [
-      ['heapUsedPercent', 'heap_used_percent', 'Heap in use as of its last collection.'],
-      ['heapAfterGcPercent', 'heap_after_gc_percent', 'Old generation after its last collection.'],
-      [
-        'cgroupUsedPercent',
-        'cgroup_used_percent',
-        'Memory of the container that cannot be given back, of its limit.',
-      ],
-      [
-        'secondsToLimit',
-        'seconds_to_limit',
-        'Until the memory limit, at the present growth; 3600 is longer or never.',
-      ],
-    ] satisfies [Metric, string, string][]
-  ).map(([metric, name, help]): (typeof gauges)[number] => [
-    name,
-    help,
-    ({ reading }) => reading.values[metric],
-  ]),
+  [
+    'heap_used_percent',
+    'Heap in use as of its last collection.',
+    ({ reading }) => reading.values.heapUsedPercent,
+  ],
+  [
+    'heap_after_gc_percent',
+    'Old generation after its last collection.',
+    ({ reading }) => reading.values.heapAfterGcPercent,
+  ],
+  [
+    'cgroup_used_percent',
+    'Memory of the container that cannot be given back, of its limit.',
+    ({ reading }) => reading.values.cgroupUsedPercent,
+  ],
+  [
+    'seconds_to_limit',
+    'Until the memory limit, at the present growth; 3600 is longer or never.',
+    ({ reading }) => reading.values.secondsToLimit,
+  ],
   [
     'allocated_bytes_per_second',
     'Estimated allocation in the heap, last 30 s.',

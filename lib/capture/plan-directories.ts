@@ -1,4 +1,5 @@
 import type { ContainerFacts, VolumeMountFacts } from '../policy/pod-facts.ts';
+import { withoutEndSlashes } from './mount-path.ts';
 
 /** A place of the target container, as the plan judged it. Paths are in the container's own view. */
 export interface RefusedDirectory {
@@ -48,9 +49,7 @@ export function planDirectories(container: ContainerFacts, expectedBytes: number
     judge(mount.mountPath, refusalOf(mount), rank[volumeType], limit);
   }
   // A mount at /tmp has been judged above: the image's own /tmp lies hidden under it.
-  if (
-    !container.volumeMounts.some((mount) => mount.mountPath.replace(/(?<!\/)\/+$/, '') === '/tmp')
-  ) {
+  if (!container.volumeMounts.some((mount) => withoutEndSlashes(mount.mountPath) === '/tmp')) {
     const refusal = container.readOnlyRootFilesystem ? 'RootFilesystemReadOnly' : undefined;
     judge('/tmp', refusal, imageRank, ephemeralStorageLimitBytes);
   }

@@ -5,6 +5,7 @@ import { judgeReply, refused, refusedBy, type Refusal, type StartResult } from '
 import { chooseExecStart, parseProbe, type ExecChoice } from './exec-probe.ts';
 import { deliveryScript, probeScript } from './exec-scripts.ts';
 import type { ClusterApi } from './ports.ts';
+import { withoutEndSlashes } from './mount-path.ts';
 
 export interface ExecAgentStart {
   record: CaptureRecord;
@@ -68,7 +69,7 @@ export function placeOf(
   { captureId, fencingToken }: CaptureRecord,
   { directory }: ExecChoice,
 ): string {
-  return `${directory.replace(/(?<!\/)\/+$/, '')}/.heapcatch-${captureId}-${fencingToken}`;
+  return `${withoutEndSlashes(directory)}/.heapcatch-${captureId}-${fencingToken}`;
 }
 
 export function targetOf({ namespace, podName, containerName }: CaptureRecord): ExecTarget {

@@ -4,18 +4,10 @@ import { verdictOf, type LastEnd } from '../signal/ending.ts';
 import type { Signal } from '../signal/signal.ts';
 import type { PodCache } from './pod-cache.ts';
 import { RecentMap } from './recent-map.ts';
+import type { SensorHistory } from './sensor-history.ts';
 
-/** What was measured of a container, oldest first; empty when nothing was. */
-export interface EndHistorySource {
-  of(
-    podUid: string,
-    containerID: string,
-  ): readonly {
-    readonly epochMilliseconds: number;
-    readonly values: Readonly<Partial<Record<string, number>>>;
-    readonly totals?: { readonly fullGcCount?: number; readonly gcSeconds?: number };
-  }[];
-}
+/** What was measured of containers. */
+export type EndHistorySource = Pick<SensorHistory, 'of'>;
 
 const historySeconds = 600;
 const maxRememberedCount = 20_000;

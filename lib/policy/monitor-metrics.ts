@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { metrics, type Metric } from './thresholds.ts';
 
 export const metricSources = ['sensor', 'scrape', 'prometheus'] as const;
 
@@ -100,15 +101,10 @@ const scrapeSchema = z.strictObject({
 });
 
 /** Metrics that a query may yield; those of the thresholds that are numbers of now. */
-export const queriedMetrics = [
-  'heapUsedPercent',
-  'heapAfterGcPercent',
-  'cgroupUsedPercent',
-  'gcTimePercent',
-  'fullGcCount',
-  'youngGcPerMinuteCount',
-] as const;
-export type QueriedMetric = (typeof queriedMetrics)[number];
+export type QueriedMetric = Exclude<Metric, 'secondsToLimit'>;
+export const queriedMetrics = metrics.filter(
+  (metric): metric is QueriedMetric => metric !== 'secondsToLimit',
+);
 
 const query = z.string().min(1).max(2_000);
 const prometheusSchema = z.strictObject({

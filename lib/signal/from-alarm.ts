@@ -2,14 +2,12 @@
 // SNS text: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
 // EventBridge and Lambda action: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
 import { CaptureError } from '../errors.ts';
-import { shown } from '../validation.ts';
+import { isJsonObject, shown, type JsonObject } from '../validation.ts';
 import { alertNameOf, identityOf, readAlertTime, type Alert } from './alert.ts';
 
 /** An alarm can watch ten metrics with up to thirty dimensions each. */
 const maxMetricCount = 100;
 const maxDimensionCount = 30;
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * The labels that an alarm's dimensions stand for. Container Insights: FullPodName is the pod, PodName its workload, unless
@@ -116,7 +114,5 @@ function listOf(value: unknown): readonly unknown[] {
 }
 
 function objectOf(value: unknown): JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as JsonObject)
-    : {};
+  return isJsonObject(value) ? value : {};
 }

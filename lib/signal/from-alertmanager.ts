@@ -1,6 +1,6 @@
 // Alertmanager's webhook body, version 4: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 import { CaptureError, messageOf } from '../errors.ts';
-import { shown } from '../validation.ts';
+import { isJsonObject, shown, type JsonObject } from '../validation.ts';
 import { alertNameOf, identityOf, readAlertTime, type Alert } from './alert.ts';
 
 /** Alerts that are read of one body. */
@@ -18,12 +18,10 @@ export interface AlertmanagerBody {
   truncatedCount: number;
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
 /** Whether it looks like one: a list of alerts beside a receiver or a status. */
 export function isAlertmanagerBody(body: unknown): body is JsonObject {
   return (
-    isObject(body) && Array.isArray(body['alerts']) && ('receiver' in body || 'status' in body)
+    isJsonObject(body) && Array.isArray(body['alerts']) && ('receiver' in body || 'status' in body)
   );
 }
 
@@ -53,7 +51,7 @@ export function parseAlertmanagerBody(body: unknown): AlertmanagerBody {
 
 function readAlert(raw: unknown, field: string, groupStatus: unknown): AlertReading {
   try {
-    if (!isObject(raw)) throw invalid(field, raw, 'accepted is an object');
+    if (!isJsonObject(raw)) throw invalid(field, raw, 'accepted is an object');
     const labels = readLabels(raw['labels'], `${field}.labels`);
     const { status = groupStatus, fingerprint } = raw;
     if (status !== 'firing' && status !== 'resolved') {
@@ -78,7 +76,7 @@ function readAlert(raw: unknown, field: string, groupStatus: unknown): AlertRead
 /** A map, since a label may be called `__proto__`. */
 function readLabels(raw: unknown, field: string): ReadonlyMap<string, string> {
   if (raw === undefined || raw === null) return new Map();
-  if (!isObject(raw)) throw invalid(field, raw, 'accepted is an object of texts');
+  if (!isJsonObject(raw)) throw invalid(field, raw, 'accepted is an object of texts');
   const entries = Object.entries(raw);
   if (entries.length > maxLabelCount) {
     throw invalid(field, entries.length, `accepted are at most ${maxLabelCount} labels`);
@@ -102,8 +100,4 @@ function timeOf(value: unknown, field: string): string | undefined {
 function invalid(field: string, value: unknown, accepted: string): CaptureError {
   const message = `${field.slice(0, 200)}: ${accepted}, got ${shown(value)}`;
   return new CaptureError('InvalidSignal', message);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

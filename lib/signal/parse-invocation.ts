@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { CaptureError } from '../errors.ts';
-import { shown, validate } from '../validation.ts';
+import { isJsonObject, shown, validate, type JsonObject } from '../validation.ts';
 import type { Alert } from './alert.ts';
 import { signalOfAlert } from './alert-signal.ts';
 import { isAlarm, parseAlarm } from './from-alarm.ts';
@@ -21,7 +21,6 @@ export type ParsedSignal =
   /** An alert that was read and says that all is well again. */
   | { notFiring: string };
 
-type JsonObject = Readonly<Record<string, unknown>>;
 interface Context {
   /** Where it stands in the invocation, for messages: `Records.0.Sns.Message`. */
   field: string;
@@ -69,7 +68,7 @@ export function parseInvocation(
 }
 
 function parseBody(body: unknown, outer: Context): readonly ParsedSignal[] {
-  if (!isObject(body)) return [invalid(outer, body, 'accepted is a JSON object')];
+  if (!isJsonObject(body)) return [invalid(outer, body, 'accepted is a JSON object')];
   if (outer.nesting > maxNesting) {
     return [invalid(outer, body, `accepted are at most ${maxNesting} envelopes in each other`)];
   }
@@ -99,11 +98,11 @@ function parseRecords(records: unknown, context: Context): readonly ParsedSignal
   if (records.length > maxSignalCount) return [tooMany(`${context.field}.Records`, records.length)];
   return records.flatMap((record: unknown, index) => {
     const place = within(context, `Records.${index}`);
-    if (isObject(record) && isObject(record['Sns'])) {
+    if (isJsonObject(record) && isJsonObject(record['Sns'])) {
       const inner = within(place, 'Sns.Message', record['Sns']['Timestamp']);
       return parseText(record['Sns']['Message'], inner);
     }
-    if (isObject(record) && record['eventSource'] === 'aws:sqs') {
+    if (isJsonObject(record) && record['eventSource'] === 'aws:sqs') {
       return parseText(record['body'], within(place, 'body', sentTime(record)));
     }
     return [invalid(place, record, 'accepted are records of SNS (Sns.Message) and SQS (body)')];
@@ -225,11 +224,7 @@ const isoTime = signalSchema.shape.observedTime;
 /** SQS gives the time of sending in milliseconds, as text. */
 function sentTime(record: JsonObject): string | undefined {
   const attributes = record['attributes'];
-  const text = isObject(attributes) ? attributes['SentTimestamp'] : undefined;
+  const text = isJsonObject(attributes) ? attributes['SentTimestamp'] : undefined;
   if (typeof text !== 'string' || !/^[0-9]{1,13}$/.test(text)) return undefined;
   return new Date(Number(text)).toISOString();
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
