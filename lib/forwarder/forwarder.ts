@@ -109,7 +109,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     options.namespaces.includes('') || options.namespaces.includes(namespace);
   const routes = options.routes?.(intake, { pods, watches, unreadyReasons }) ?? [];
   const apis = await startApis(options, routes, signal).catch(async (error: unknown) => {
-    await http.close();
+    await Promise.all([sender.close(flushDeadlineSeconds), http.close()]);
     throw error;
   });
   const captureSeen = (word: CaptureWord): void => monitorPart.captureSeen(word);

@@ -40,11 +40,12 @@ async function aForwarder(
   options: Pick<Partial<ForwarderOptions>, 'routes' | 'apiTls'> & {
     cluster?: FakeCluster;
     namespaces?: string[];
+    time?: FakeTime;
+    bus?: FakeBus;
   } = {},
 ) {
   const cluster = options.cluster ?? new FakeCluster();
-  const bus = new FakeBus();
-  const time = new FakeTime();
+  const { bus = new FakeBus(), time = new FakeTime() } = options;
   const forwarder = await startForwarder({
     clusterName: 'test',
     namespaces: options.namespaces ?? [''],
@@ -113,6 +114,30 @@ describe('startForwarder', () => {
     const files = { cert: '/no/such/tls.crt', key: '/no/such/tls.key' };
 
     await expect(aForwarder({ apiTls: { port: 0, files } })).rejects.toThrow(/ENOENT/);
+  });
+
+  it('leaves nothing at work on the spool when it cannot start', async () => {
+    const bus = new FakeBus();
+    bus.answer = () => Promise.reject(new Error('away'));
+    const first = await aForwarder({ bus });
+    await until('Events are watched', () => first.cluster.events.watches.length === 1);
+    first.cluster.pods.open.change({ type: 'ADDED', object: aPod(), resourceVersion: '2' });
+    first.cluster.events.open.change({
+      type: 'ADDED',
+      object: aProbeEvent(),
+      resourceVersion: '3',
+    });
+    await first.stop();
+    expect(spooled()).toHaveLength(1);
+    const [time, cert] = [new FakeTime(), path.join(directory.path, 'none.crt')];
+
+    const start = aForwarder({ bus, time, apiTls: { port: 0, files: { cert, key: cert } } });
+    await expect(start).rejects.toThrow('none.crt');
+
+    const callCount = bus.calls.length;
+    await time.advance(3_600_000);
+    expect([time.sleeperCount, bus.calls.length]).toEqual([0, callCount]);
+    expect(spooled()).toHaveLength(1);
   });
 
   it('brings a failing probe from the watch to the bus', async () => {
