@@ -11,7 +11,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { checkStoredDump } from '../../lib/local/dump-check.ts';
 import { parseAlertmanagerBody } from '../../lib/signal/from-alertmanager.ts';
 import { buildBase, buildImage, type Pod } from './cluster.ts';
 import { type Environment, javaImage, startEnvironment } from './environment.ts';
@@ -24,6 +23,7 @@ import {
 } from './prometheus.ts';
 import { eventually, run } from './shell.ts';
 import { victim, victimPort } from './victim.ts';
+import { expectWholeDump } from './whole-dump.ts';
 
 const monitoring = path.resolve(import.meta.dirname, '../../infra/monitoring');
 const exporterImage = 'heapcatch-e2e-jmx-exporter:1.0.1';
@@ -261,11 +261,7 @@ describe('alerts', () => {
       where: { podUid: pod!.metadata.uid, containerName: 'app', workload: { name } },
       why: { signalReason: 'AlertFiring' },
     });
-    const check = await checkStoredDump(environment.objects, entry, {
-      markerClass: 'LeakingApplication$Marker',
-      markerText: 'marker of leaking',
-    });
-    expect(check).toMatchObject({ chain: 'ended', markerTextFound: true, checksumMatches: true });
+    await expectWholeDump(environment, entry, 'marker of leaking');
   }, 300_000);
 
   it('of a caller without the token are refused, and of other namespaces named', async () => {

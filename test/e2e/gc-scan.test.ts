@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { checkStoredDump } from '../../lib/local/dump-check.ts';
 import { type Environment, image, javaImage, startEnvironment } from './environment.ts';
 import { victim, victimPort } from './victim.ts';
+import { expectWholeDump } from './whole-dump.ts';
 
 const name = 'stormy';
 let environment: Environment;
@@ -79,10 +79,6 @@ describe('gc-scan as a sidecar', () => {
       where: { podUid: pod!.metadata.uid, workload: { kind: 'Deployment', name } },
       why: { signalReason: 'GcLimitCrossed' },
     });
-    const check = await checkStoredDump(environment.objects, entry, {
-      markerClass: 'LeakingApplication$Marker',
-      markerText: 'marker of stormy',
-    });
-    expect(check).toMatchObject({ chain: 'ended', markerTextFound: true, checksumMatches: true });
+    await expectWholeDump(environment, entry, 'marker of stormy');
   }, 300_000);
 });

@@ -5,6 +5,7 @@ import { type Environment, javaImage, startEnvironment } from './environment.ts'
 import { heapDumpPauses, overlaps } from './pauses.ts';
 import { eventually } from './shell.ts';
 import { victim, victimPort, type VictimOptions } from './victim.ts';
+import { expectWholeDump } from './whole-dump.ts';
 
 let environment: Environment;
 const deployed: { kind: string; name: string }[] = [];
@@ -19,19 +20,6 @@ const fail = (podName: string): Promise<string> =>
 
 /** The pod's change and the kubelet's Event come in either order, and the first is what is captured for. */
 const ofDeletion: unknown = expect.stringMatching(/^(PodDeleting|ContainerKilling)$/);
-
-async function expectWholeDump(entry: IndexEntry, marker: string): Promise<void> {
-  const check = await checkStoredDump(environment.objects, entry, {
-    markerClass: 'LeakingApplication$Marker',
-    markerText: marker,
-  });
-  expect(check).toMatchObject({
-    chain: 'ended',
-    markerInstances: 1,
-    markerTextFound: true,
-    checksumMatches: true,
-  });
-}
 
 /** Each artifact of the cheap evidence is there and says what it should. */
 async function expectEvidence(entry: IndexEntry): Promise<void> {
@@ -86,7 +74,7 @@ async function expectLeftoverCollected(name: string, rung: string): Promise<void
     how: { rung, source: 'leftover', leftover: { path: '/tmp/java_pid1.hprof' } },
     faults: [],
   });
-  await expectWholeDump(entry, `marker of ${name}`);
+  await expectWholeDump(environment, entry, `marker of ${name}`);
   await environment.readyPods(name, 1);
   const files = await environment.kubectl.getFromPod(
     ...([environment.namespace, podName, victimPort, '/files?/tmp'] as const),
@@ -153,7 +141,7 @@ describe('with nothing on the nodes', () => {
       });
       expect(restarted.metadata.uid).toBe(pod!.metadata.uid);
       await expectEvidence(entry);
-      await expectWholeDump(entry, `marker of ${name}`);
+      await expectWholeDump(environment, entry, `marker of ${name}`);
       const events = await environment.events(pod!.metadata.name);
       expect(events.map((event) => event.reason)).toContain('HeapDumpSaved');
     },
@@ -191,7 +179,7 @@ describe('with nothing on the nodes', () => {
       layout: { layout: 'single', reason: expect.stringContaining('bytes of headroom') },
     });
     if (refusal === undefined) {
-      await expectWholeDump(entry, 'marker of narrow');
+      await expectWholeDump(environment, entry, 'marker of narrow');
     } else {
       expect(refusal.message).toMatch(/needs \d+ bytes of memory at least, and \d+ are left/);
       await expectEvidence(entry);
@@ -230,7 +218,7 @@ describe('with nothing on the nodes', () => {
       how: { rung: 'ephemeralContainer', layout: { layout: 'split' }, finisher: 'seal' },
       faults: [],
     });
-    await expectWholeDump(entry, 'marker of till');
+    await expectWholeDump(environment, entry, 'marker of till');
   }, 300_000);
 
   it('dumps nothing for a pod that was replaced before the signal arrived, and says why', async () => {
@@ -299,7 +287,7 @@ describe('with nothing on the nodes, where the policy allows exec alone', () => 
         why: { signalReason: ofDeletion },
       });
       await expectEvidence(entry);
-      await expectWholeDump(entry, `marker of ${name}`);
+      await expectWholeDump(environment, entry, `marker of ${name}`);
     },
     240_000,
   );
@@ -324,7 +312,7 @@ describe('with nothing on the nodes, where the policy allows exec alone', () => 
     await cutOff;
     expect(entry).toMatchObject({ state: 'complete', how: { rung: 'exec', finisher: 'seal' } });
     await expectEvidence(entry);
-    await expectWholeDump(entry, `marker of ${name}`);
+    await expectWholeDump(environment, entry, `marker of ${name}`);
     const files = await environment.kubectl.run([
       ...['exec', pod!.metadata.name, '-n', environment.namespace, '-c', 'app', '--'],
       ...['sh', '-c', 'ls -A /tmp'],
@@ -360,7 +348,7 @@ describe('with an agent on the node', () => {
       why: { signalReason: ofDeletion },
     });
     await expectEvidence(entry);
-    await expectWholeDump(entry, 'marker of basket');
+    await expectWholeDump(environment, entry, 'marker of basket');
   }, 240_000);
 
   it('collects the dump that a JVM left when it exited on an OutOfMemoryError', async () => {

@@ -11,14 +11,10 @@ import {
 } from '../../lib/forwarder/alert-webhook.ts';
 import { startApi } from '../../lib/forwarder/api.ts';
 import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
-import { PodCache } from '../../lib/forwarder/pod-cache.ts';
-import { PodPolicies } from '../../lib/forwarder/pod-policies.ts';
-import { SignalIntake } from '../../lib/forwarder/signal-intake.ts';
 import { TokenFile } from '../../lib/forwarder/token-file.ts';
 import type { PodFacts } from '../../lib/policy/pod-facts.ts';
-import type { Signal } from '../../lib/signal/signal.ts';
 import { alertmanagerBody, firing } from '../signal/alert-fixtures.ts';
-import { aPod, FakeTime, recordingLog, temporaryDirectory, valueOf } from './fakes.ts';
+import { anIntake, aPod, FakeTime, recordingLog, temporaryDirectory, valueOf } from './fakes.ts';
 
 const token = 'a-token-of-24-characters';
 const closers: (() => Promise<void> | void)[] = [];
@@ -37,19 +33,14 @@ async function serve(given: { pods?: readonly PodFacts[]; namespaces?: readonly 
   closers.push(() => directory.remove());
   const tokenFile = join(directory.path, 'token');
   writeFileSync(tokenFile, `${token}\n`);
-  const pods = new PodCache();
-  for (const pod of given.pods ?? [aPod()]) pods.put(pod);
   const { log, lines } = recordingLog();
   const forwarderMetrics = createForwarderMetrics();
   const metrics = createAlertMetrics(forwarderMetrics.registry);
-  const sent: Signal[] = [];
   const unready: string[] = [];
   const time = new FakeTime();
-  const intake = new SignalIntake({
-    clusterName: 'test',
-    pods,
-    policies: new PodPolicies({ metrics: forwarderMetrics, log }),
-    send: (signal) => sent.push(signal),
+  const { intake, pods, sent } = anIntake(given.pods ?? [aPod()], {
+    metrics: forwarderMetrics,
+    log,
   });
   const options = {
     pods,

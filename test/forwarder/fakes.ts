@@ -1,7 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
+import { Endings } from '../../lib/forwarder/endings.ts';
+import { createForwarderMetrics, type ForwarderMetrics } from '../../lib/forwarder/metrics.ts';
+import { PodCache } from '../../lib/forwarder/pod-cache.ts';
+import { PodPolicies } from '../../lib/forwarder/pod-policies.ts';
+import { SignalIntake } from '../../lib/forwarder/signal-intake.ts';
 import { Spool } from '../../lib/forwarder/spool.ts';
 import type { Time } from '../../lib/forwarder/time.ts';
 import { createLogger, type Logger } from '../../lib/log.ts';
@@ -249,6 +253,25 @@ export class FakeCluster implements WatchSource {
     this.pods.watch(resourceVersion, onChange, signal);
   watchEvents: WatchSource['watchEvents'] = (_namespace, resourceVersion, onChange, signal) =>
     this.events.watch(resourceVersion, onChange, signal);
+}
+
+/** An intake that knows these pods, and what it sent. */
+export function anIntake(
+  pods: readonly PodFacts[],
+  options: { metrics?: ForwarderMetrics; log?: Logger } = {},
+) {
+  const { metrics = createForwarderMetrics(), log = recordingLog().log } = options;
+  const known = new PodCache();
+  for (const pod of pods) known.put(pod);
+  const sent: Signal[] = [];
+  const intake = new SignalIntake({
+    clusterName: 'test',
+    pods: known,
+    policies: new PodPolicies({ metrics, log }),
+    send: (signal) => sent.push(signal),
+    endings: new Endings({ pods: known }),
+  });
+  return { intake, pods: known, sent };
 }
 
 /** A folder that is gone when the test is over. */

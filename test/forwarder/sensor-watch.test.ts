@@ -1,16 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
-import { Endings } from '../../lib/forwarder/endings.ts';
-import { PodCache } from '../../lib/forwarder/pod-cache.ts';
-import { PodPolicies } from '../../lib/forwarder/pod-policies.ts';
 import { SensorHistory } from '../../lib/forwarder/sensor-history.ts';
 import { SensorWatch } from '../../lib/forwarder/sensor-watch.ts';
-import { SignalIntake } from '../../lib/forwarder/signal-intake.ts';
 import type { ContainerFacts } from '../../lib/policy/pod-facts.ts';
 import type { MetricSample } from '../../lib/policy/thresholds.ts';
 import type { SensedContainer } from '../../lib/signal/sensor-report.ts';
-import type { Signal } from '../../lib/signal/signal.ts';
-import { aPod, recordingLog, startTime } from './fakes.ts';
+import { anIntake, aPod, recordingLog, startTime } from './fakes.ts';
 
 const runtimeID = 'ab'.repeat(32);
 
@@ -22,22 +16,12 @@ function watchOf(
 ) {
   const pod = aPod({ annotations, nodeName });
   const [app] = pod.containers;
-  const cache = new PodCache();
-  cache.put({
-    ...pod,
-    containers: [
-      { ...app!, containerID: `containerd://${runtimeID}`, ...(last && { lastTermination: last }) },
-    ],
-  });
-  const sent: Signal[] = [];
+  const container = { ...app!, containerID: `containerd://${runtimeID}` };
   const { log } = recordingLog();
-  const intake = new SignalIntake({
-    clusterName: 'test',
-    pods: cache,
-    policies: new PodPolicies({ metrics: createForwarderMetrics(), log }),
-    send: (signal) => sent.push(signal),
-    endings: new Endings({ pods: cache }),
-  });
+  const { intake, sent } = anIntake(
+    [{ ...pod, containers: [{ ...container, ...(last && { lastTermination: last }) }] }],
+    { log },
+  );
   const history = new SensorHistory();
   const judged: ConstructorParameters<typeof SensorWatch>[0]['intake'] = {
     submit: (word) => intake.submit(word),

@@ -1,25 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
-import { PodCache } from '../../lib/forwarder/pod-cache.ts';
-import { PodPolicies } from '../../lib/forwarder/pod-policies.ts';
-import { SignalIntake, type Word } from '../../lib/forwarder/signal-intake.ts';
+import type { Word } from '../../lib/forwarder/signal-intake.ts';
 import type { PodFacts } from '../../lib/policy/pod-facts.ts';
-import type { Signal } from '../../lib/signal/signal.ts';
-import { aPod, recordingLog, startTime } from './fakes.ts';
+import { anIntake, aPod, startTime } from './fakes.ts';
 
-function intakeWith(...pods: readonly PodFacts[]) {
-  const cache = new PodCache();
-  for (const pod of pods) cache.put(pod);
-  const sent: Signal[] = [];
-  const { log } = recordingLog();
-  const intake = new SignalIntake({
-    clusterName: 'test',
-    pods: cache,
-    policies: new PodPolicies({ metrics: createForwarderMetrics(), log }),
-    send: (signal) => sent.push(signal),
-  });
-  return { intake, sent };
-}
+const intakeWith = (...pods: readonly PodFacts[]) => anIntake(pods);
 
 const word: Word = {
   namespace: 'shop',
