@@ -22,7 +22,7 @@ export interface MonitorControllerOptions {
 
 /**
  * What one forwarder alone does for JvmMonitors: writes their status, asks for what is due by time, reads metrics that the sensor does
- * not bring. Begins and ends with leadership; everything that must outlast it is in the resources or counted anew.
+ * not bring. Begins and ends with start() and stop(); everything that must outlast it is in the resources or counted anew.
  */
 export class MonitorController {
   readonly #options: MonitorControllerOptions;
