@@ -148,6 +148,13 @@ function unavailable(message: string): CaptureError {
   return new CaptureError('ObjectStoreUnavailable', message, { retryable: true });
 }
 
+/** Of parts: hundreds of worlds store the same one, several times each, and none writes into it. */
+const knownMd5 = new WeakMap<Uint8Array, string>();
+
 export function md5(body: Uint8Array): string {
-  return createHash('md5').update(body).digest('hex');
+  const known = knownMd5.get(body);
+  if (known !== undefined) return known;
+  const hash = createHash('md5').update(body).digest('hex');
+  if (body.byteLength >= minPartBytes) knownMd5.set(body, hash);
+  return hash;
 }

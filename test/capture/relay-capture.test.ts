@@ -44,15 +44,20 @@ const threads = Buffer.concat([
 const records = Buffer.concat([threads, line({ kind: 'end', account })]);
 const end = relayFrame('end', 0, Buffer.alloc(0));
 
-/** A file header, one record of these many bytes, the end record. */
-function dumpOf(bodyBytes: number): Buffer {
+/** A file header and one record that claims these many bytes, of which so many are there. */
+function dumpBegin(bodyBytes: number, thereBytes = bodyBytes): Buffer {
   const head = Buffer.alloc(31);
   head.write('JAVA PROFILE 1.0.2\0', 'latin1');
   head.writeUInt32BE(8, 19);
-  const segment = Buffer.alloc(9 + bodyBytes, 5);
+  const segment = Buffer.alloc(9 + thereBytes, 5);
   segment.writeUInt8(0x1c, 0);
   segment.writeUInt32BE(bodyBytes, 5);
-  return Buffer.concat([head, segment, Buffer.from([0x2c, 0, 0, 0, 0, 0, 0, 0, 0])]);
+  return Buffer.concat([head, segment]);
+}
+
+/** A file header, one record of these many bytes, the end record. */
+function dumpOf(bodyBytes: number): Buffer {
+  return Buffer.concat([dumpBegin(bodyBytes), Buffer.from([0x2c, 0, 0, 0, 0, 0, 0, 0, 0])]);
 }
 
 /** A container whose relay says what the test has it say, connection by connection; the last one for ever. */
@@ -184,7 +189,7 @@ describe('relayCapture', () => {
     [
       'sends a dump without an end',
       function* () {
-        const head = dumpOf(2 ** 31 - 1_000).subarray(0, 100_000);
+        const head = dumpBegin(2 ** 31 - 1_000, 100_000).subarray(0, 100_000);
         yield relayFrame('dump', 0, head);
         for (let at = 100_000; ; at += 100_000) yield relayFrame('dump', at, Buffer.alloc(100_000));
       },

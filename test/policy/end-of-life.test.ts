@@ -8,6 +8,7 @@ import {
   killers,
   type EndFacts,
 } from '../../lib/policy/end-of-life.ts';
+import { anyText } from '../any-text.ts';
 
 const error = { reason: 'Error' };
 
@@ -92,7 +93,7 @@ describe('judgeEnd', () => {
         reason: fc.oneof(fc.string(), fc.constantFrom('OOMKilled', 'Error', 'Evicted')),
         exitCode: fc.oneof(fc.integer(), fc.integer({ min: 0, max: 255 })),
         killedBy: fc.constantFrom(...killers),
-        evictionMessage: fc.string({ unit: 'binary', maxLength: 2_000 }),
+        evictionMessage: anyText({ maxLength: 2_000 }),
         history: fc.record(
           {
             heapUsedPercent: number,
@@ -106,7 +107,7 @@ describe('judgeEnd', () => {
         crash: fc.record(
           {
             kind: fc.constantFrom(...crashKinds),
-            cause: fc.string({ unit: 'binary', maxLength: 500 }),
+            cause: anyText({ maxLength: 500 }),
             frame: fc.string(),
           },
           { requiredKeys: ['kind'] },
