@@ -1,4 +1,6 @@
+import type { RetentionSettings } from '../lib/dump-index/retention.ts';
 import { CaptureError } from '../lib/errors.ts';
+import { retentionDayCounts } from '../lib/policy/retention.ts';
 import { shown } from '../lib/validation.ts';
 
 /** What the functions are told by their environment, validated. */
@@ -14,6 +16,8 @@ export interface FunctionConfig {
   publicS3Endpoint?: string;
   /** The KMS key whose data keys encrypt what pods ask to be encrypted. */
   encryptionKeyArn?: string;
+  /** How long captures are kept: of seal and sweep. */
+  retention: RetentionSettings;
   /** Every AWS service, for stand-ins. */
   awsEndpoint?: string;
 }
@@ -55,10 +59,22 @@ const variables = {
     accepted: 'the ARN of a KMS key (not of an alias)',
     pattern: /^arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key\/[\w-]{1,100}$/,
   },
+  retentionDays: {
+    name: 'RETENTION_DAYS',
+    accepted: 'a number of days from 1 to 36500',
+    pattern: /^(?:[1-9][0-9]{0,3}|[12][0-9]{4}|3[0-5][0-9]{3}|36[0-4][0-9]{2}|36500)$/,
+  },
+  defaultRetentionDays: {
+    name: 'DEFAULT_RETENTION_DAYS',
+    accepted: `one of ${retentionDayCounts.join(', ')}`,
+    pattern: new RegExp(`^(?:${retentionDayCounts.join('|')})$`),
+  },
   publicS3Endpoint: { name: 'PUBLIC_S3_ENDPOINT', ...httpUrl },
   awsEndpoint: { name: 'AWS_ENDPOINT_URL', ...httpUrl },
 } satisfies Record<string, Variable>;
 
+/** As serverless.yml has it. */
+const defaultMaxRetentionDays = 90;
 const defaultAgentNamespace = 'heapcatch';
 const defaultAgentCommand = ['/heapcatch/agent', 'start'];
 
@@ -95,12 +111,20 @@ export function readFunctionConfig(env: Env): FunctionConfig {
     agentCommand: readCommand(env['AGENT_COMMAND'], faults),
     ...(publicS3Endpoint === undefined ? {} : { publicS3Endpoint }),
     ...(encryptionKeyArn === undefined ? {} : { encryptionKeyArn }),
+    retention: readRetention(optional),
     ...(awsEndpoint === undefined ? {} : { awsEndpoint }),
   };
   if (faults.length === 0) return config;
   throw new CaptureError('InvalidConfiguration', `environment is not valid: ${faults.join('; ')}`, {
     details: { faults },
   });
+}
+
+function readRetention(optional: (variable: Variable) => string | undefined): RetentionSettings {
+  const maxDays = Number(optional(variables.retentionDays) ?? defaultMaxRetentionDays);
+  const asked = optional(variables.defaultRetentionDays);
+  const defaultDays = retentionDayCounts.find((days) => String(days) === asked);
+  return { maxDays, ...(defaultDays === undefined ? {} : { defaultDays }) };
 }
 
 function readCommand(text: string | undefined, faults: string[]): readonly string[] {

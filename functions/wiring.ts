@@ -107,6 +107,7 @@ export function finishDeps(wiring: Wiring, context: FunctionContext): FinishDeps
     objects,
     clusterOf,
     clock,
+    retention: wiring.config.retention,
     logger: wiring.logger.with({ awsRequestId: context.awsRequestId }),
     finisherIdentity: `${context.awsRequestId}/${randomUUID()}`,
     remainingMillis: () => context.getRemainingTimeInMillis(),

@@ -30,6 +30,9 @@ const faultNames = Object.keys(faults) as Fault[];
 /** One request in so many meets with a fault. */
 const faultRarity = 14;
 
+/** One for all: nobody reads its stack. */
+const noReply = new CaptureError('ClaimStoreUnavailable', 'no reply', { retryable: true });
+
 const swiftMillis = 12;
 const latencies = [
   { share: 24, millis: (choices: Choices) => 1 + choices.next(swiftMillis) },
@@ -158,19 +161,17 @@ export class Network {
       return;
     }
     this.#say?.(run.name, `has a request that ${faults[fault]}`);
-    const noReply = (): Error =>
-      new CaptureError('ClaimStoreUnavailable', 'no reply', { retryable: true });
     switch (fault) {
       case 'lostReply':
         take();
-        reject(noReply());
+        reject(noReply);
         break;
       case 'failed':
-        reject(noReply());
+        reject(noReply);
         break;
       case 'late':
         this.#later(undefined, () => void take());
-        reject(noReply());
+        reject(noReply);
         break;
       case 'deadBefore':
         run.dead = true;

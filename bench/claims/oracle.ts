@@ -189,9 +189,10 @@ export class Oracle {
         this.report('stuck', `${pk} is held by ${holderIdentity}, which has ended`);
       }
     }
-    const stored = [...(acquireMillis as readonly number[])].sort(ascending);
-    const counted = ledger.counted.toSorted(ascending);
-    if (stored.join() !== counted.join()) {
+    const stored = (acquireMillis as readonly number[]).toSorted(ascending);
+    const counted = ledger.counted.sort(ascending);
+    const isSame = stored.length === counted.length && stored.every((one, n) => one === counted[n]);
+    if (!isSame) {
       this.report('rate', `${pk} counts ${stored.join()} in place of ${counted.join()}`);
       ledger.counted = stored;
     }

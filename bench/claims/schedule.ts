@@ -17,7 +17,7 @@ const hourMillis = 60 * minuteMillis;
 /** Sweep runs every minute, and the right to finish that a dead run holds lasts for less than two. */
 const maxSweepCount = 5;
 /** So many schedules stand side by side: one turn of the event loop is a step of each. */
-const besideCount = 16;
+const besideCount = 8;
 
 /**
  * Two to four things that happen from outside, each some time after the one before: mostly signals, now and then an early

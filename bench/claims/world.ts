@@ -5,7 +5,6 @@ import { leaseSkewMarginSeconds, leaseTimes, sealMarginSeconds } from '../../lib
 import { createTableClaimStore } from '../../lib/claim/table-claim-store.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import type { Policy } from '../../lib/policy/policy.ts';
-import type { Signal } from '../../lib/signal/signal.ts';
 import { chosen, type Choices } from './choices.ts';
 import type { Clause } from './clauses.ts';
 import { EventQueue } from './event-queue.ts';
@@ -25,7 +24,6 @@ export interface Pod {
   captureId: string;
   lockKey: string;
   nodeName: string;
-  workloadName: string;
 }
 
 const clusterName = 'prod';
@@ -39,8 +37,7 @@ const slotCounts = [
   { nodeSlotCount: 2, clusterSlotCount: 2 },
   { nodeSlotCount: 2, clusterSlotCount: 1 },
 ];
-/** Claims look at the limits of a policy alone, and not at the signal; more would only make records longer to write and read. */
-const signal = { reason: 'LivenessProbeFailing' } as unknown as Signal;
+/** Claims look at the limits of a policy alone. */
 const policies = [0, 1_800].flatMap((cooldownSeconds) =>
   [6, 2, 1].flatMap((dumpsPerHourCount) =>
     slotCounts.map((slots) => ({
@@ -118,27 +115,11 @@ export class World {
     });
   }
 
-  request(pod: Pod, now: Date, claimNonce: string): ClaimRequest {
-    const { captureId, lockKey, nodeName, workloadName } = pod;
+  /** What claims look at: all else of a record would only make it longer to write and to read, which is most of the work. */
+  request({ captureId, lockKey, nodeName }: Pod, now: Date, claimNonce: string): ClaimRequest {
     const { policy } = this;
-    const times = leaseTimes(policy, now);
-    return {
-      captureId,
-      signal,
-      policy,
-      workload: { kind: 'Deployment', name: workloadName },
-      clusterName,
-      namespace,
-      podName: 'pod',
-      podUid: captureId,
-      containerName: 'app',
-      containerID: 'containerd://1',
-      nodeName,
-      objectPrefix: `dumps/${captureId}/`,
-      lockKey,
-      ...times,
-      claimNonce,
-    };
+    const asked = { captureId, policy, clusterName, nodeName, lockKey, claimNonce };
+    return { ...asked, ...leaseTimes(policy, now) } as ClaimRequest;
   }
 
   /** A dump from now until its agent's end, or for as long as the JVM may go on without one. */
@@ -178,16 +159,17 @@ export class World {
       ...claims,
       tryAcquire: (request) => {
         const acquireMillis = Date.parse(request.acquireTime);
+        const leaseExpireMillis = Date.parse(request.leaseExpireTime);
         const { cooldownSeconds, dumpsPerHourCount } = request.policy.limits;
         requests.set(request.claimNonce ?? '', {
           lockPk: lockItemKey(request.lockKey),
           captureId: request.captureId,
           acquireMillis,
-          leaseExpireMillis: Date.parse(request.leaseExpireTime),
+          leaseExpireMillis,
           cooldownMillis: cooldownSeconds * 1_000,
           dumpsPerHourCount,
         });
-        moments.push(Date.parse(request.captureDeadlineTime), Date.parse(request.leaseExpireTime));
+        moments.push(Date.parse(request.captureDeadlineTime), leaseExpireMillis);
         return claims.tryAcquire(request);
       },
       markStarted: (captureId, token, started) => {
@@ -223,7 +205,6 @@ const podSets = [1, 2].flatMap((workloadCount) =>
           captureId: `capture00000000${index}0`,
           lockKey: lockKeyOf({ clusterName, namespace, workload }),
           nodeName: `node-${Math.floor(index / workloadCount) % nodeCount}`,
-          workloadName,
         };
       }),
     ),

@@ -1,7 +1,8 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 
-const maxAnswerBytes = 4 * 1024;
+/** The levels of 100 containers have half of it. */
+const maxAnswerBytes = 64 * 1024;
 
 /**
  * POSTs JSON over a connection of its own, so that of several replicas behind one address each has its turn. Global

@@ -5,7 +5,9 @@ import { postJson } from './post-json.ts';
 import {
   maxReportContainerCount,
   maxReportSampleCount,
+  sensorAnswerSchema,
   type SensedContainer,
+  type SensorAnswer,
   type SensorReport,
 } from '../signal/sensor-report.ts';
 
@@ -15,6 +17,8 @@ export interface SensorOutboxOptions {
   /** Read anew for each report: the kubelet replaces it. */
   readonly tokenFile: string;
   readonly nodeName: string;
+  /** Is told what the forwarder answers to a report that it took. */
+  readonly onAnswer?: (answer: SensorAnswer) => void;
   readonly log: Logger;
 }
 
@@ -112,7 +116,10 @@ export class SensorOutbox {
       const answer = await postJson(new URL(path, forwarderUrl), {
         ...{ body: report, bearerToken: token, timeoutMilliseconds },
       });
-      if (answer.status >= 200 && answer.status < 300) return true;
+      if (answer.status >= 200 && answer.status < 300) {
+        this.#heed(answer.text);
+        return true;
+      }
       refusal = `the forwarder answered ${answer.status}: ${answer.text.slice(0, 300)}`;
       if (answer.status === 400 || answer.status === 413) {
         this.failedCount += 1;
@@ -122,6 +129,15 @@ export class SensorOutbox {
       if (answer.status !== 503) break;
     }
     throw new Error(refusal);
+  }
+
+  /** What cannot be read is as good as no answer: the report arrived. */
+  #heed(text: string): void {
+    try {
+      this.#options.onAnswer?.(sensorAnswerSchema.parse(JSON.parse(text)));
+    } catch (error) {
+      this.#complain('the answer to a sensor report cannot be read', error);
+    }
   }
 
   #complain(message: string, error: unknown): void {

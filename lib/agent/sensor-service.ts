@@ -47,8 +47,13 @@ export interface SensorService {
 export function startSensor(
   settings: SensorSettings & { readonly procRoot: string; readonly log: Logger },
 ): SensorService {
-  const outbox = new SensorOutbox(settings);
-  const sensor = new Sensor({
+  const outbox = new SensorOutbox({
+    ...settings,
+    onAnswer: ({ levels }) => {
+      for (const one of levels) sensor.setLevels(one.runtimeID, one.levels);
+    },
+  });
+  const sensor: Sensor = new Sensor({
     ...settings,
     now: () => Date.now(),
     tell: ({ jvm, reading }, flush) => {

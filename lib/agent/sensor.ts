@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { CaptureError, messageOf } from '../errors.ts';
 import { JvmMetrics, type JvmReading } from '../jvm/jvm-metrics.ts';
 import type { Logger } from '../log.ts';
+import { beyondAny, firstLevels, type NotableLevels } from '../policy/notable-levels.ts';
 import { SensedFiles } from './sensed-files.ts';
 import { maxSensedJvmCount, SensedProcesses, type SensedProcess } from './sensed-processes.ts';
 
@@ -13,8 +14,8 @@ const openDeadlineMilliseconds = 5_000;
 const reportEveryTicks = 15;
 const notableEveryTicks = 3;
 
-/** What is worth telling at once. The forwarder judges by the pod's policy; below this it does so every 15 s. */
-const notable = {
+/** What is worth telling at once of any JVM. The forwarder says of which JVMs less is, by their policies. */
+const notable: NotableLevels = {
   heapAfterGcPercent: 75,
   cgroupUsedPercent: 85,
   secondsToLimit: 300,
@@ -34,6 +35,7 @@ interface Tracked {
   /** By the sensor's ticks; the first report comes at once. */
   reportedTick: number;
   wasNotable: boolean;
+  levels: NotableLevels;
 }
 
 export interface SensorOptions {
@@ -84,6 +86,13 @@ export class Sensor {
     );
   }
 
+  /** From now on values of a container's JVM beyond these are told at once as well; in place of those that were set before. */
+  setLevels(runtimeID: string, levels: NotableLevels): void {
+    for (const tracked of this.#tracked.values()) {
+      if (tracked.jvm.runtimeID === runtimeID) tracked.levels = firstLevels(notable, levels);
+    }
+  }
+
   /** One second's work. @returns when a scan that began with it is over. */
   tick(): Promise<void> {
     for (const [pid, tracked] of this.#tracked) this.#read(pid, tracked);
@@ -104,7 +113,7 @@ export class Sensor {
     const reading = tracked.metrics.add(this.#options.now(), moment.counters, moment.memory);
     tracked.reading = reading;
     if (Object.keys(reading.values).length + Object.keys(reading.totals).length === 0) return;
-    const now = isNotable(before, reading);
+    const now = isNotable(before, reading, tracked.levels);
     const every = now ? notableEveryTicks : reportEveryTicks;
     const due = this.#tick - tracked.reportedTick >= every;
     if (!due && !(now && !tracked.wasNotable)) return;
@@ -160,7 +169,14 @@ export class Sensor {
     }
     const reportedTick = -reportEveryTicks;
     this.#tracked.set(jvm.process.pid, {
-      ...{ jvm, files, metrics: new JvmMetrics(), reportedTick, wasNotable: false },
+      ...{
+        jvm,
+        files,
+        metrics: new JvmMetrics(),
+        reportedTick,
+        wasNotable: false,
+        levels: notable,
+      },
     });
     const { podUid, runtimeID } = jvm;
     log.info('a JVM is watched', { podUid, runtimeID, pid: jvm.process.pid });
@@ -179,18 +195,25 @@ function keyOf({ process }: SensedProcess): string {
   return `${process.pid} ${process.startTicks ?? ''}`;
 }
 
+/**
+ * Of what has a window, the rate of the last second: whatever is beyond a level over a window was so in a second of it. A full collection is
+ * always notable.
+ */
 function isNotable(
   before: JvmReading | undefined,
   { values, totals, epochMilliseconds }: JvmReading,
-) {
+  levels: NotableLevels,
+): boolean {
   const seconds = (epochMilliseconds - (before?.epochMilliseconds ?? epochMilliseconds)) / 1000;
-  const gcSeconds = (totals.gcSeconds ?? 0) - (before?.totals.gcSeconds ?? totals.gcSeconds ?? 0);
-  const fulls = (totals.fullGcCount ?? 0) - (before?.totals.fullGcCount ?? totals.fullGcCount ?? 0);
-  return (
-    (values.heapAfterGcPercent ?? 0) > notable.heapAfterGcPercent ||
-    (values.cgroupUsedPercent ?? 0) > notable.cgroupUsedPercent ||
-    (values.secondsToLimit ?? Infinity) < notable.secondsToLimit ||
-    (seconds > 0 && (gcSeconds / seconds) * 100 > notable.gcTimePercent) ||
-    fulls > 0
-  );
+  const grown = (name: keyof JvmReading['totals']): number =>
+    (totals[name] ?? 0) - (before?.totals[name] ?? totals[name] ?? 0);
+  if (grown('fullGcCount') > 0) return true;
+  const rates: NotableLevels =
+    seconds > 0
+      ? {
+          gcTimePercent: (grown('gcSeconds') / seconds) * 100,
+          youngGcPerMinuteCount: (grown('youngGcCount') / seconds) * 60,
+        }
+      : {};
+  return beyondAny({ ...values, ...rates }, levels);
 }

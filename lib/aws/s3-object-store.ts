@@ -3,6 +3,7 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
+  PutObjectTaggingCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type { ObjectStore } from '../capture/ports.ts';
@@ -38,7 +39,7 @@ export function createS3ObjectStore(options: S3Options & { publicEndpoint?: stri
 
 type Objects = Pick<
   ObjectStore,
-  'putObject' | 'getObject' | 'headObject' | 'deleteObject' | 'listObjects'
+  'putObject' | 'getObject' | 'headObject' | 'deleteObject' | 'tagObject' | 'listObjects'
 >;
 
 function createS3Objects(client: S3Client, bucketName: string): Objects {
@@ -91,9 +92,32 @@ function createS3Objects(client: S3Client, bucketName: string): Objects {
         (code) => (code === 'NoSuchKey' ? { answer: undefined } : undefined),
       ),
 
+    tagObject: (objectKey, tag) =>
+      tagS3Object(client, subject('s3:PutObjectTagging', objectKey), tag),
+
     listObjects: (prefix, options) =>
       listS3Objects(client, subject('s3:ListBucket', prefix), options),
   };
+}
+
+function tagS3Object(
+  client: S3Client,
+  subject: S3Subject,
+  { key, value }: { key: string; value: string },
+): Promise<undefined> {
+  return callS3<undefined>(
+    subject,
+    async (signal) => {
+      const command = new PutObjectTaggingCommand({
+        Bucket: subject.bucketName,
+        Key: subject.objectKey,
+        Tagging: { TagSet: [{ Key: key, Value: value }] },
+      });
+      await client.send(command, { abortSignal: signal });
+      return undefined;
+    },
+    (code) => (code === 'NoSuchKey' ? { answer: undefined } : undefined),
+  );
 }
 
 async function listS3Objects(

@@ -9,6 +9,8 @@ import { findEvidence } from './find-evidence.ts';
 import { finishWithRight, type FinishRightDeps, type Settlement } from './finish-right.ts';
 import { storePreviousLog } from './previous-log.ts';
 import type { ClusterApi, ObjectStore } from './ports.ts';
+import { retentionOf, type RetentionSettings } from '../dump-index/retention.ts';
+import { tagCapture } from './tag-capture.ts';
 import { settleDump, type AgentAccounts, type Fault, type SettledDump } from './settle-dump.ts';
 
 export interface FinishDeps extends FinishRightDeps {
@@ -16,14 +18,15 @@ export interface FinishDeps extends FinishRightDeps {
   /** For the Event on the pod; a cluster that cannot be reached delays nothing that is stored. */
   clusterOf: (clusterName: string) => Promise<ClusterApi>;
   logger: Logger;
+  retention: RetentionSettings;
 }
 
 export type Conclusion =
   { outcome: 'concluded'; entry: IndexEntry } | { outcome: 'busy' | 'finished' | 'stale' };
 
 /**
- * Takes the right to finish a capture, then reads what the agent said, stores and verifies what arrived,
- * writes the index entry, frees the lock and tells the pod: in this order, so that a crash at any point leaves
+ * Takes the right to finish a capture, then reads what the agent said, stores and verifies what arrived, tags it, writes
+ * the index entry, frees the lock and tells the pod: in this order, so that a crash at any point leaves
  * the lock to a later run and never an entry unwritten. Each step can be repeated.
  * @param readAccounts is called once the right is held, so that a manifest that comes at the last moment counts.
  * @throws CaptureError ObjectStoreUnavailable, ClaimStoreUnavailable (retryable).
@@ -61,6 +64,8 @@ async function storeConclusion(
   if (ending?.matters) await storePreviousLog(deps, record);
   const dump = await settleDump(deps.objects, record, accounts);
   const { evidence, faults } = await findEvidence(deps.objects, record, accounts.manifest);
+  const retention = retentionOf(record, deps.retention);
+  const tagFaults = await tagCapture(deps.objects, record.objectPrefix, retention);
   const judgement = judge(record, accounts, dump, evidence.length, ending);
   const entry = buildIndexEntry({
     record: asRun(record, accounts),
@@ -72,10 +77,14 @@ async function storeConclusion(
     ...(accounts.progress === undefined ? {} : { progress: accounts.progress }),
     evidence,
     ...(dump.heapDump === undefined ? {} : { heapDump: dump.heapDump }),
-    faults: [...dump.faults, ...faults, ...accounts.faults],
+    retention,
+    faults: [...dump.faults, ...faults, ...accounts.faults, ...tagFaults],
   });
   const nothingLeft = leftNothing(record, accounts, entry, ending);
   const stored = nothingLeft ? undefined : await writeIndexEntry(deps, record, entry);
+  if (stored !== undefined && tagFaults.length === 0) {
+    await tagCapture(deps.objects, stored, retention);
+  }
   await dropTicket(deps, record);
   return { ...judgement, record, entry, stored };
 }

@@ -26,6 +26,8 @@ export interface ObjectStore {
   ): Promise<Uint8Array | undefined>;
   headObject(objectKey: string): Promise<{ bytes: number; eTag: string } | undefined>;
   deleteObject(objectKey: string): Promise<void>;
+  /** Replaces the tags of an object by this one; of one that is not there, nothing. */
+  tagObject(objectKey: string, tag: { key: string; value: string }): Promise<void>;
   /** Keys under a prefix in ascending order, at most limit (1..1000), after startAfter. */
   listObjects(
     prefix: string,

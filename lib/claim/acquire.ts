@@ -132,14 +132,11 @@ async function readForClaim(
 /** The answer when this capture was claimed before; `undefined` when it may be claimed (again). */
 function answerOfTwin(capture: CaptureItem | undefined, ask: Ask): ClaimResult | undefined {
   if (capture === undefined || mayBeClaimedAgain(capture)) return undefined;
-  const record = recordOf(capture);
-  const isOwn =
-    capture.state === 'claimed' &&
-    capture.claimNonce === ask.claimNonce &&
-    record.acquireTime === ask.request.acquireTime;
-  return isOwn
-    ? { outcome: 'acquired', record }
-    : { outcome: 'refused', reason: 'AlreadyCaptured' };
+  if (capture.state === 'claimed' && capture.claimNonce === ask.claimNonce) {
+    const record = recordOf(capture);
+    if (record.acquireTime === ask.request.acquireTime) return { outcome: 'acquired', record };
+  }
+  return { outcome: 'refused', reason: 'AlreadyCaptured' };
 }
 
 function mayBeClaimedAgain(capture: CaptureItem): boolean {

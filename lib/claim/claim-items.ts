@@ -65,7 +65,7 @@ export type SlotItem = Readonly<z.output<typeof slotItemSchema>>;
 
 const captureItemSchema = z.object({
   pk: z.string(),
-  /** The CaptureRecord as JSON; the other attributes are for conditions and the index. */
+  /** The CaptureRecord as JSON; the other attributes are for conditions and the index. Its state is that of the attribute. */
   record: z.string(),
   state: z.enum(['claimed', 'started', 'finishing', ...captureOutcomes]),
   fencingToken: token,
@@ -116,7 +116,7 @@ export function recordToJson(record: CaptureRecord): string {
 /** @throws CaptureError ClaimStoreUnavailable, not retryable: the item is not one of ours. */
 export function recordOf(item: CaptureItem): CaptureRecord {
   try {
-    return JSON.parse(item.record) as CaptureRecord;
+    return Object.assign(JSON.parse(item.record) as CaptureRecord, { state: item.state });
   } catch (cause) {
     throw new CaptureError('ClaimStoreUnavailable', `claim item ${item.pk} holds no record`, {
       cause,

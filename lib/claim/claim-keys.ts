@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { Workload } from '../policy/pod-facts.ts';
 
 const maxPartLength = 200;
+const isPlain = /^[A-Za-z0-9._-]*$/;
 
 /**
  * Text as one part of a key: letters, digits, "." "_" "-" stay, every other UTF-16 unit becomes % and four
@@ -9,6 +10,7 @@ const maxPartLength = 200;
  * SHA-256 put behind a "~". Different texts give different parts.
  */
 function keyPart(text: string): string {
+  if (text.length <= maxPartLength && isPlain.test(text)) return text;
   const encoded = text.replace(
     /[^A-Za-z0-9._-]/g,
     (unit) => `%${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -84,6 +86,15 @@ function slotKeys(prefix: string, count: number): string[] {
  */
 export function spreadBy(captureId: string, keys: readonly string[]): string[] {
   if (keys.length < 2) return [...keys];
-  const start = Number.parseInt(hash('sha256', captureId).slice(0, 8), 16) % keys.length;
+  const start = mixed(captureId) % keys.length;
   return [...keys.slice(start), ...keys.slice(0, start)];
+}
+
+/** A whole number of 32 bits, by FNV-1a: to spread, and for nothing that must not be guessed. */
+function mixed(text: string): number {
+  let state = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) {
+    state = Math.imul(state ^ text.charCodeAt(index), 0x01000193);
+  }
+  return state >>> 0;
 }

@@ -39,8 +39,8 @@ export async function markStarted(
   return inRounds(captureId, async () => {
     const capture = await readOwnCapture(table, captureId, fencingToken, nowMillis);
     if (capture === undefined) return false;
-    const record = recordOf(capture);
     if (capture.state !== 'claimed' && capture.state !== 'started') return false;
+    const record = recordOf(capture);
     if (JSON.stringify(record.started) === JSON.stringify(started)) return true;
     if (record.started !== undefined && !followsRefusedRung(record.started, started)) return false;
     const [byLock, byCapture] = await write(table, [
@@ -49,7 +49,10 @@ export async function markStarted(
         pk: lockItemKey(record.lockKey),
         condition: lockIsOursAndAlive(captureId, fencingToken, nowMillis),
       },
-      changeOf(capture, { ...record, state: 'started', started }),
+      changeOf(capture, {
+        state: 'started',
+        record: recordToJson({ ...record, state: 'started', started }),
+      }),
     ]);
     if (byLock !== undefined) return false;
     return byCapture === undefined ? true : undefined;
@@ -76,14 +79,10 @@ export async function beginFinish(
     const isOthers =
       capture.finisherIdentity !== undefined && capture.finisherIdentity !== finisherIdentity;
     if (isOthers && (capture.finisherLeaseExpireMillis ?? 0) > nowMillis) return 'busy';
-    const record = recordOf(capture);
-    if (unlessStarted && record.started !== undefined) return 'busy';
+    if (unlessStarted && recordOf(capture).started !== undefined) return 'busy';
+    const finisherLeaseExpireMillis = nowMillis + leaseSeconds * 1_000;
     const [refused] = await write(table, [
-      changeOf(
-        capture,
-        { ...record, state: 'finishing' },
-        { finisherIdentity, finisherLeaseExpireMillis: nowMillis + leaseSeconds * 1_000 },
-      ),
+      changeOf(capture, { state: 'finishing', finisherIdentity, finisherLeaseExpireMillis }),
     ]);
     return refused === undefined ? 'begun' : undefined;
   });
@@ -149,16 +148,9 @@ function hasEnded(capture: CaptureItem): boolean {
   return captureOutcomes.includes(capture.state as CaptureOutcome);
 }
 
-function changeOf(
-  capture: CaptureItem,
-  record: CaptureRecord,
-  attributes: Partial<CaptureItem> = {},
-): Write {
-  return {
-    kind: 'put',
-    item: { ...capture, ...attributes, state: record.state, record: recordToJson(record) },
-    condition: captureIsAsRead(capture),
-  };
+function changeOf(capture: CaptureItem, attributes: Partial<CaptureItem>): Write {
+  const condition = captureIsAsRead(capture);
+  return { kind: 'put', item: { ...capture, ...attributes }, condition };
 }
 
 function endOf(capture: CaptureItem, record: CaptureRecord, result: FinishResult): Write {

@@ -1,8 +1,14 @@
 import { tryAcquire } from './acquire.ts';
 import { lockMayBeTaken, type LockCondition } from './claim-conditions.ts';
-import { captureFrom, lockFrom, recordOf, unlessExpired, type LockItem } from './claim-items.ts';
+import {
+  captureFrom,
+  lockFrom,
+  recordOf,
+  unlessExpired,
+  type CaptureItem,
+  type LockItem,
+} from './claim-items.ts';
 import { captureItemKey, lockItemKey } from './claim-keys.ts';
-import type { CaptureRecord } from './capture-record.ts';
 import type { ClaimStore, WorkloadHistory } from './claim-store.ts';
 import { beginFinish, finish, markStarted } from './finish.ts';
 import type { ItemTable } from './item-table.ts';
@@ -41,10 +47,12 @@ export function createTableClaimStore(table: ItemTable, options: ClaimStoreOptio
     beginFinish: (captureId, fencingToken, finisher) =>
       beginFinish(table, captureId, fencingToken, finisher),
     finish: (captureId, fencingToken, result) => finish(table, captureId, fencingToken, result),
-    listOverdue: (now, limit) => listOpen(table, 'ended', now, limit),
+    async listOverdue(now, limit) {
+      return (await listOpen(table, 'ended', now, limit)).map(recordOf);
+    },
     async listRunning(now, limit) {
       const open = await listOpen(table, 'alive', now, limit);
-      return open.filter(({ state }) => state === 'started');
+      return open.filter(({ state }) => state === 'started').map(recordOf);
     },
   };
 }
@@ -54,12 +62,11 @@ async function listOpen(
   lease: 'ended' | 'alive',
   now: Date,
   limit: number,
-): Promise<readonly CaptureRecord[]> {
+): Promise<readonly CaptureItem[]> {
   const items = await table.listOpen(lease, now.getTime(), Math.min(limit, maxListedCount));
   return items
     .map((item) => unlessExpired(captureFrom(item), now.getTime()))
-    .filter((capture) => capture !== undefined)
-    .map(recordOf);
+    .filter((capture) => capture !== undefined);
 }
 
 function historyOf(lock: LockItem | undefined): WorkloadHistory {

@@ -20,6 +20,7 @@ import {
 import { CaptureError } from '../errors.ts';
 import { shown, validate } from '../validation.ts';
 import { encryptionSchema } from './encryption.ts';
+import type { Retention } from './retention.ts';
 import { artifacts, rungs, type Policy } from '../policy/policy.ts';
 import { endCauses, type EndVerdict } from '../policy/end-of-life.ts';
 import { watchOf } from '../policy/watch.ts';
@@ -96,6 +97,8 @@ export const indexEntrySchema = z.strictObject({
     prefix: z.string(),
     /** Evidence and heap dump are encrypted; absent when they are not. */
     encryption: encryptionSchema.optional(),
+    /** From expireTime on S3 removes all of them, this entry too. Absent in entries of before. */
+    retention: z.strictObject({ days: z.number().int().min(1), expireTime: time }).optional(),
     evidence: z.array(
       z.strictObject({
         artifact: z.enum(artifacts).exclude(['heapDump']),
@@ -184,6 +187,7 @@ export interface IndexEntryInput {
     /** As the finisher held it against the object. */
     compositeMd5?: string;
   };
+  retention?: Retention;
   /** The finisher's own; the manifest's are added. */
   faults?: readonly { code: string; message: string }[];
 }
@@ -223,6 +227,7 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
     objects: {
       prefix: record.objectPrefix,
       ...(record.started?.encryption && { encryption: record.started.encryption }),
+      ...(input.retention && { retention: kept(input.retention) }),
       evidence: input.evidence.map((stored) => ({ ...stored })),
       ...(input.heapDump === undefined
         ? {}
@@ -230,6 +235,10 @@ export function buildIndexEntry(input: IndexEntryInput): IndexEntry {
     },
     faults: [...(input.faults ?? []), ...(manifest?.faults ?? [])].slice(0, 40),
   };
+}
+
+function kept({ days, expireTime }: Retention): IndexEntry['objects']['retention'] {
+  return { days, expireTime };
 }
 
 function whyOf({ record, manifest, ending }: IndexEntryInput): IndexEntry['why'] {

@@ -98,7 +98,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const endings = new Endings({ pods, history: options.history });
   const send = monitorPart.hearing((seen: Signal) => sender.send(endings.complete(seen)));
   const known = { clusterName, pods, policies, send };
-  const intake = new SignalIntake({ ...known, endings });
+  const intake = new SignalIntake({ ...known, endings, metrics });
   const controller = monitorPart.controller({ intake, policies });
   const stop = new AbortController();
   // Every wait of every watcher listens to it; that is no leak.

@@ -20,7 +20,7 @@ function signalMetrics(registers: Registry[]) {
   return {
     signalsObserved: new Counter({
       name: 'heapcatch_signals_observed_total',
-      help: 'Signals made from what the cluster said, by reason.',
+      help: 'Signals made from what the cluster, an alert, the sensor or a monitor said, by reason.',
       labelNames: ['reason'],
       registers,
     }),

@@ -11,10 +11,14 @@ export const sensorPath = '/v1/sensor';
 const agent = { namespace: 'heapcatch', serviceAccountName: 'heapcatch-agent' };
 
 /**
- * `POST /v1/sensor`: a report of a node's agent. 200 with what became of it; 401 without a valid token, 403 for one of
- * somebody else or another node, 400 for a report that is not valid, 503 where the token cannot be judged now: the agent keeps it and comes again.
+ * `POST /v1/sensor`: a report of a node's agent. 200 with what became of it and beyond which levels the agent need not wait; 401 without a valid token, 403 for one of
+ * somebody else or another node, 400 for a report that is not valid, 503 where the token cannot be judged now: the agent keeps it and comes again. Nobody but an agent has a
+ * body read.
  */
-export function sensorRoute(options: {
+export function sensorRoute({
+  watch,
+  callers,
+}: {
   readonly watch: Pick<SensorWatch, 'take'>;
   readonly callers: Pick<Callers, 'of'>;
 }): Route {
@@ -22,15 +26,11 @@ export function sensorRoute(options: {
     method: 'POST',
     path: sensorPath,
     maxBodyBytes: maxReportBytes,
+    admit: async ({ bearerToken }) => (await agentOf(callers, bearerToken)).refusal,
     handle: async ({ bearerToken, body }) => {
-      const asked = await options.callers.of(bearerToken);
-      if (asked.outcome === 'unknown') return answerOf(503, 'the token cannot be judged now');
-      if (asked.outcome === 'refused')
-        return answerOf(401, 'accepted is a token of the node agent');
-      const { namespace, serviceAccountName, nodeName } = asked.caller;
-      if (namespace !== agent.namespace || serviceAccountName !== agent.serviceAccountName) {
-        return answerOf(403, `accepted is ${agent.namespace}/${agent.serviceAccountName}`);
-      }
+      // Callers remember the answer that let it in.
+      const { refusal, nodeName } = await agentOf(callers, bearerToken);
+      if (refusal !== undefined) return refusal;
       try {
         const report = validate(
           sensorReportSchema,
@@ -41,13 +41,33 @@ export function sensorRoute(options: {
         if (nodeName !== undefined && nodeName !== report.nodeName) {
           return answerOf(403, `the token is of an agent of node ${nodeName}`);
         }
-        return { status: 200, body: options.watch.take(report) };
+        return { status: 200, body: watch.take(report) };
       } catch (error) {
         if (!(error instanceof CaptureError && error.code === 'InvalidSensorReport')) throw error;
         return answerOf(400, messageOf(error));
       }
     },
   };
+}
+
+/** The node whose agent asks, where the API server says; or why it is refused. */
+async function agentOf(
+  callers: Pick<Callers, 'of'>,
+  bearerToken: string | undefined,
+): Promise<{ refusal?: ApiAnswer; nodeName?: string }> {
+  const asked = await callers.of(bearerToken);
+  if (asked.outcome === 'unknown') {
+    return { refusal: answerOf(503, 'the token cannot be judged now') };
+  }
+  if (asked.outcome === 'refused') {
+    return { refusal: answerOf(401, 'accepted is a token of the node agent') };
+  }
+  const { namespace, serviceAccountName, nodeName } = asked.caller;
+  if (namespace !== agent.namespace || serviceAccountName !== agent.serviceAccountName) {
+    const accepted = `${agent.namespace}/${agent.serviceAccountName}`;
+    return { refusal: answerOf(403, `accepted is ${accepted}`) };
+  }
+  return nodeName === undefined ? {} : { nodeName };
 }
 
 function answerOf(status: number, error: string): ApiAnswer {

@@ -6,6 +6,7 @@ import { watchOf, type Watch } from '../policy/watch.ts';
 import { signalSchema, type Signal } from '../signal/signal.ts';
 import { validate } from '../validation.ts';
 import type { Endings } from './endings.ts';
+import type { ForwarderMetrics } from './metrics.ts';
 import type { PodCache } from './pod-cache.ts';
 import type { PodPolicies } from './pod-policies.ts';
 
@@ -44,6 +45,7 @@ export class SignalIntake {
     readonly pods: Pick<PodCache, 'get' | 'getByUid'>;
     readonly policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf' | 'judgesBySensor'>;
     readonly send: (signal: Signal) => void;
+    readonly metrics: Pick<ForwarderMetrics, 'signalsObserved'>;
     readonly endings?: Pick<Endings, 'lastEndOf'>;
   };
 
@@ -52,6 +54,7 @@ export class SignalIntake {
     pods: Pick<PodCache, 'get' | 'getByUid'>;
     policies: Pick<PodPolicies, 'of' | 'monitorOf' | 'refusalOf' | 'judgesBySensor'>;
     send: (signal: Signal) => void;
+    metrics: Pick<ForwarderMetrics, 'signalsObserved'>;
     endings?: Pick<Endings, 'lastEndOf'>;
   }) {
     this.#options = options;
@@ -86,6 +89,7 @@ export class SignalIntake {
     if (unwanted !== undefined) return refused('NotTriggered', unwanted);
     try {
       const signal = { ...this.#signalOf(word, pod, container), policy };
+      this.#options.metrics.signalsObserved.inc({ reason: signal.reason });
       this.#options.send(signal);
       return { outcome: 'sent', signal };
     } catch (error) {

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { retentionDayCounts } from './retention.ts';
 import {
   defaultThresholds,
   maxThresholdCount,
@@ -85,6 +86,8 @@ export const policySchema = z.strictObject({
   redact: z.enum(redactModes).default('none'),
   /** Whether the agent encrypts dump and evidence with a KMS data key; without that key there is no capture. */
   encrypt: z.boolean().default(false),
+  /** Absent: as long as the stack says; never longer (lib/dump-index/retention.ts). */
+  retentionDays: z.literal(retentionDayCounts).optional(),
   heapDump: z
     .strictObject({
       /** Spares the application of JDK ≥ 22 the stall of the merge; the dump then has no name while it is written. */

@@ -9,6 +9,7 @@ import {
   rungs,
   type Policy,
 } from './policy.ts';
+import { retentionDayCounts } from './retention.ts';
 import { cgroupNearLimit, gcStorm, heapNearLimit, type MetricThreshold } from './thresholds.ts';
 
 export const annotationPrefix = 'heapcatch.dev/';
@@ -113,6 +114,11 @@ const settings: Readonly<Record<string, Setting>> = {
     strictest: () => redactModes.at(-1),
   },
   encrypt: { ...yesOrNo(['encrypt']), strictest: () => true },
+  retention: {
+    path: ['retentionDays'],
+    read: (text) => (/^[0-9]{1,3}d$/.test(text) ? Number(text.slice(0, -1)) : undefined),
+    accepted: retentionDayCounts.map((days) => `${days}d`).join(', '),
+  },
   'skip-merge': yesOrNo(['heapDump', 'skipMerge']),
   'relay-max-mebibytes': number(['heapDump', 'relayMaxMebibytes'], 0, 4_096),
 };

@@ -1,9 +1,10 @@
 import { leftoverModes, redactModes, type Policy } from './policy.ts';
+import { shorterRetention } from './retention.ts';
 import { annotationPrefix, readPolicy } from './resolve.ts';
 
 /**
  * The policy with all that the pod's own annotations forbid: what is collected, by which rungs, whether leftovers
- * are, whether anything is, how a dump is redacted, and whether what is stored is encrypted. A signal's policy comes from
+ * are, whether anything is, how a dump is redacted, whether what is stored is encrypted, and how long it is kept. A signal's policy comes from
  * elsewhere: from a person, or from an older forwarder that does not know an annotation or fell back to the default
  * because of a mistyped one. What cannot be read asks for the strictest, since a dump that is stored cannot be taken back.
  */
@@ -17,8 +18,10 @@ export function withPodRestrictions(
   // As with rungs: it is off unless asked for, so that a pod without a word of it forbids nothing.
   const restrictsRelay = `${annotationPrefix}relay-max-mebibytes` in annotations;
   const asked = policy.heapDump.relayMaxMebibytes;
+  const retentionDays = shorterRetention(policy.retentionDays, pod.retentionDays);
   return {
     ...policy,
+    ...(retentionDays === undefined ? {} : { retentionDays }),
     enabled: policy.enabled && pod.enabled,
     leftovers: stricter(leftoverModes, policy.leftovers, pod.leftovers),
     evidence: common(policy.evidence, pod.evidence),

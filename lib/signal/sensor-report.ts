@@ -47,3 +47,20 @@ export const sensorReportSchema = z.strictObject({
 });
 export type SensorReport = z.output<typeof sensorReportSchema>;
 export type SensedContainer = SensorReport['containers'][number];
+
+/**
+ * What the forwarder answers, as far as the agent reads it: beyond which values a container's numbers are worth telling at once, since a
+ * threshold of its policy lies there. A forwarder that says nothing of it, or more, is understood.
+ */
+export const sensorAnswerSchema = z.object({
+  levels: z
+    .array(
+      z.object({
+        runtimeID: sensorReportSchema.shape.containers.element.shape.runtimeID,
+        levels: z.partialRecord(z.enum(metrics), number),
+      }),
+    )
+    .max(maxReportContainerCount)
+    .default([]),
+});
+export type SensorAnswer = z.output<typeof sensorAnswerSchema>;

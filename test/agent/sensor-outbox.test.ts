@@ -6,13 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SensorOutbox } from '../../lib/agent/sensor-outbox.ts';
 import { sensorSettingsOf } from '../../lib/agent/sensor-service.ts';
-import { maxReportSampleCount, sensorReportSchema } from '../../lib/signal/sensor-report.ts';
+import {
+  maxReportSampleCount,
+  sensorReportSchema,
+  type SensorAnswer,
+} from '../../lib/signal/sensor-report.ts';
 import { recordingLog } from '../forwarder/fakes.ts';
 
 let folder: string;
 let server: Server;
 let seen: { url: string; token: string | undefined; body: unknown }[];
 let statuses: number[];
+let answers: string[];
 let forwarderUrl: string;
 
 beforeEach(async () => {
@@ -20,13 +25,14 @@ beforeEach(async () => {
   writeFileSync(join(folder, 'token'), 'first\n');
   seen = [];
   statuses = [];
+  answers = [];
   server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown;
       seen.push({ url: request.url ?? '', token: request.headers.authorization, body });
-      response.writeHead(statuses.shift() ?? 200).end('{}');
+      response.writeHead(statuses.shift() ?? 200).end(answers.shift() ?? '{}');
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -41,7 +47,11 @@ afterEach(() => {
 function outboxTo(url = forwarderUrl) {
   const { log, lines } = recordingLog();
   const tokenFile = join(folder, 'token');
-  const outbox = new SensorOutbox({ forwarderUrl: url, tokenFile, nodeName: 'node-1', log });
+  const heard: SensorAnswer['levels'] = [];
+  const onAnswer = ({ levels }: SensorAnswer) => heard.push(...levels);
+  const outbox = new SensorOutbox({
+    ...{ forwarderUrl: url, tokenFile, nodeName: 'node-1', onAnswer, log },
+  });
   const add = (container: number, ...times: readonly number[]) => {
     const runtimeID = container.toString(16).padStart(64, '0');
     for (const epochMilliseconds of times) {
@@ -51,7 +61,7 @@ function outboxTo(url = forwarderUrl) {
       );
     }
   };
-  return { outbox, add, lines };
+  return { outbox, add, lines, heard };
 }
 const timesIn = (body: unknown) =>
   sensorReportSchema
@@ -145,6 +155,26 @@ describe('SensorOutbox', () => {
     expect(seen.map(({ body }) => timesIn(body)).flat(2)).toEqual([10, 20, 30]);
     expect([outbox.sentCount, outbox.failedCount, outbox.droppedCount]).toEqual([1, 1, 2]);
     expect(lines).toHaveLength(1);
+  });
+
+  it('hears which levels matter, whatever else the forwarder says, and takes no answer for a fault', async () => {
+    const { outbox, add, heard } = outboxTo();
+    const levels = Array.from({ length: 100 }, (_, index) => ({
+      runtimeID: index.toString(16).padStart(64, '0'),
+      levels: { heapAfterGcPercent: 40, secondsToLimit: 600 },
+    }));
+    answers = [
+      JSON.stringify({ takenCount: 1, signalCount: 0, levels, later: true }),
+      ...['{"takenCount":1}', 'no JSON', '{"levels":[{"runtimeID":"../.."}]}'],
+    ];
+
+    for (const time of [10, 20, 30, 40]) {
+      add(1, time);
+      await outbox.flush();
+    }
+
+    expect(heard).toEqual(levels);
+    expect([outbox.sentCount, outbox.failedCount, outbox.waitingCount]).toEqual([4, 0, 0]);
   });
 
   it('keeps what came while a report was on its way', async () => {

@@ -125,6 +125,31 @@ describe('Sensor', () => {
     ]);
   });
 
+  it('tells at once what is beyond a level that the forwarder named, and no longer what is not', async () => {
+    const jvm = new FakeJvm();
+    jvm.counters();
+    await seconds(2);
+    told = [];
+    sensor.setLevels('00'.repeat(32), { cgroupUsedPercent: 10 });
+    sensor.setLevels(runtimeID, { cgroupUsedPercent: 40, gcTimePercent: 5 });
+    const times = () => told.map(({ sensed }) => sensed.reading.epochMilliseconds);
+
+    await seconds(3);
+    expect(times()).toEqual([]);
+    await seconds(4, () => jvm.memory(410));
+    expect(times()).toEqual([5_000, 8_000]);
+    await seconds(3, () => jvm.memory(390));
+    jvm.counters({ seconds: 0.06 });
+    await seconds(1);
+    expect(times()).toEqual([5_000, 8_000, 12_000]);
+
+    sensor.setLevels(runtimeID, {});
+    await seconds(6, () => jvm.memory(420));
+    expect(times()).toHaveLength(3);
+    await seconds(1, () => jvm.memory(860));
+    expect(times()).toHaveLength(4);
+  });
+
   it('lets go of a JVM that ends in the middle, and takes the next one up', async () => {
     const jvm = new FakeJvm();
     jvm.counters();

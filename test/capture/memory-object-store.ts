@@ -12,6 +12,8 @@ interface Upload {
 /** A bucket in memory that holds its clients to S3's rules on multipart uploads. */
 export class MemoryObjectStore implements ObjectStore {
   readonly objects = new Map<string, { body: Uint8Array; eTag: string }>();
+  /** By object key, `key=value`. */
+  readonly tags = new Map<string, string>();
   readonly uploads = new Map<string, Upload>();
   #uploadCount = 0;
 
@@ -20,6 +22,7 @@ export class MemoryObjectStore implements ObjectStore {
       return Promise.resolve('exists');
     }
     this.objects.set(objectKey, { body: Buffer.from(body), eTag: `"${md5(body)}"` });
+    this.tags.delete(objectKey);
     return Promise.resolve('written');
   };
 
@@ -43,6 +46,11 @@ export class MemoryObjectStore implements ObjectStore {
 
   deleteObject: ObjectStore['deleteObject'] = (objectKey) => {
     this.objects.delete(objectKey);
+    return Promise.resolve();
+  };
+
+  tagObject: ObjectStore['tagObject'] = (objectKey, { key, value }) => {
+    if (this.objects.has(objectKey)) this.tags.set(objectKey, `${key}=${value}`);
     return Promise.resolve();
   };
 

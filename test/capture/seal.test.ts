@@ -69,6 +69,50 @@ describe('sealCapture', () => {
     expect(world.cluster.events.at(-1)?.message).toContain('off-heap pressure: 9 of 10 bytes');
   });
 
+  it('tags every object of a capture that is kept for another time, and says until when', async () => {
+    world.retention = { maxDays: 90, defaultDays: 30 };
+    await world.runAgent();
+
+    await seal();
+
+    const [entry] = world.indexEntries();
+    expect(entry?.objects.retention).toEqual({ days: 30, expireTime: '2026-02-01T00:00:00.000Z' });
+    const keys = [record.objectPrefix, 'index/'].flatMap((one) => world.objects.keysUnder(one));
+    expect(keys.length).toBeGreaterThan(8);
+    expect([...world.objects.tags.keys()].sort()).toEqual(keys.sort());
+    expect(new Set(world.objects.tags.values())).toEqual(new Set(['heapcatch-retention=30d']));
+  });
+
+  it('tags nothing that is kept as the bucket keeps everything', async () => {
+    world.retention = { maxDays: 30, defaultDays: 30 };
+    await world.runAgent();
+
+    await seal();
+
+    expect(world.indexEntries()[0]?.objects.retention?.days).toBe(30);
+    expect(world.objects.tags.size).toBe(0);
+  });
+
+  it('indexes a capture that may not be tagged, and says so; and tries again what can pass', async () => {
+    world.retention = { maxDays: 90, defaultDays: 7 };
+    await world.runAgent();
+    const refuse = (retryable: boolean) => () =>
+      Promise.reject(
+        new CaptureError('ObjectStoreUnavailable', 's3:PutObjectTagging', { retryable }),
+      );
+
+    world.objects.tagObject = refuse(true);
+    await expect(seal()).rejects.toMatchObject({ retryable: true });
+    expect(world.indexEntries()).toEqual([]);
+    world.objects.tagObject = refuse(false);
+    world.advance(120);
+    expect(await seal()).toMatchObject({ outcome: 'sealed', state: 'complete' });
+
+    const [entry] = world.indexEntries();
+    expect(entry?.faults).toEqual([{ code: 'RetentionNotSet', message: 's3:PutObjectTagging' }]);
+    expect(await world.lockHolder()).toBeUndefined();
+  });
+
   it('completes streams whose part numbers have gaps, and finds the end before the seek table', async () => {
     const sizes = new FrameSizes();
     for (let n = 0; n < 1_000; n += 1) sizes.add(n, n);

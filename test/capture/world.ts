@@ -52,6 +52,7 @@ export interface AgentRun {
 export class World {
   nowMillis = Date.parse(startTime);
   remainingMillis = 60_000;
+  retention: FinishDeps['retention'] = { maxDays: 90 };
   claims: ClaimStore = createMemoryClaimStore();
   objects = new MemoryObjectStore();
   cluster = new FakeCluster();
@@ -72,6 +73,7 @@ export class World {
       logger: createLogger('test', { write: (line) => void this.logLines.push(line) }),
       finisherIdentity: `run-${this.#runCount}`,
       remainingMillis: () => this.remainingMillis,
+      retention: this.retention,
     };
   }
 

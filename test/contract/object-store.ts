@@ -17,6 +17,7 @@ interface PlainReply {
   status: number;
   eTag: string | null;
   contentType: string | null;
+  tagCount: string | null;
   body: Buffer;
 }
 
@@ -37,6 +38,7 @@ async function plain(
     status: reply.status,
     eTag: reply.headers.get('etag'),
     contentType: reply.headers.get('content-type'),
+    tagCount: reply.headers.get('x-amz-tagging-count'),
     body: Buffer.from(await reply.arrayBuffer()),
   };
 }
@@ -137,6 +139,18 @@ export function objectStoreContract(name: string, start: () => Promise<ObjectSto
           await objects.getObject(key, { maxBytes: 1, range: { start: 0, end: -1 } }),
         ).toBeUndefined();
         expect(await objects.headObject(key)).toBeUndefined();
+      });
+
+      it('tags an object, again and again, and nothing where there is none', async () => {
+        const key = `${prefix}objects/tagged.txt`;
+        await objects.putObject(key, bytesOf('x'), text);
+
+        await objects.tagObject(key, { key: 'heapcatch-retention', value: '7d' });
+        await objects.tagObject(key, { key: 'heapcatch-retention', value: '30d' });
+        await objects.tagObject(`${prefix}objects/none`, { key: 'a', value: 'b' });
+
+        const reply = await plain('GET', await objects.presignGet(key, 60));
+        expect(reply).toMatchObject({ tagCount: '1', body: bytesOf('x') });
       });
 
       it('deletes an object, and again', async () => {

@@ -269,6 +269,7 @@ export function anIntake(
     pods: known,
     policies: new PodPolicies({ metrics, log }),
     send: (signal) => sent.push(signal),
+    metrics,
     endings: new Endings({ pods: known }),
   });
   return { intake, pods: known, sent };

@@ -50,7 +50,7 @@ function aPart(options: { prometheusUrl?: string } = {}) {
   });
   const policies = new PodPolicies({ metrics, log, monitors: part.monitors });
   const send = part.hearing((signal) => sent.push(signal));
-  const intake = new SignalIntake({ clusterName: 'test', pods, policies, send });
+  const intake = new SignalIntake({ clusterName: 'test', pods, policies, send, metrics });
   const controller = part.controller({ intake, policies });
   const apply = (name: string, spec: object, generation = 1): void =>
     part.monitors.changed({

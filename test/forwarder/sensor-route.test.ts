@@ -24,46 +24,54 @@ async function post(body: unknown, caller: Caller = agent) {
     watch: {
       take: (one) => {
         taken.push(one);
-        return { takenCount: 1, unknownCount: 0, signalCount: 0 };
+        return { takenCount: 1, unknownCount: 0, signalCount: 0, levels: [] };
       },
     },
   });
+  const asking = { bearerToken: 'token', remoteAddress: '', clientCertified: false };
+  const refused = await route.admit?.(asking);
+  if (refused !== undefined) return { ...refused, taken, wasRead: false };
   const answer = await route.handle({
-    ...{ query: new URLSearchParams(), bearerToken: 'token', remoteAddress: '' },
-    clientCertified: false,
+    ...asking,
+    query: new URLSearchParams(),
     body: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
     signal: new AbortController().signal,
   });
-  return { ...answer, taken };
+  return { ...answer, taken, wasRead: true };
 }
 
 describe('POST /v1/sensor', () => {
   it('takes the report of a node agent', async () => {
     const { status, body, taken } = await post(report);
 
-    expect([status, body]).toEqual([200, { takenCount: 1, unknownCount: 0, signalCount: 0 }]);
+    expect([status, body]).toEqual([
+      200,
+      { takenCount: 1, unknownCount: 0, signalCount: 0, levels: [] },
+    ]);
     expect(taken).toMatchObject([report]);
   });
 
   const another = { ...agent.caller, serviceAccountName: 'heapcatch-functions' };
-  it.each<[string, Caller, number]>([
-    ['whom the API server does not know', { outcome: 'refused' }, 401],
-    ['whom the API server cannot be asked about now', { outcome: 'unknown' }, 503],
-    ['who is another service account', { outcome: 'known', caller: another }, 403],
+  it.each<[string, Caller, number, boolean]>([
+    ['whom the API server does not know', { outcome: 'refused' }, 401, false],
+    ['whom the API server cannot be asked about now', { outcome: 'unknown' }, 503, false],
+    ['who is another service account', { outcome: 'known', caller: another }, 403, false],
     [
       'who is an account of that name in another namespace',
       { outcome: 'known', caller: { ...agent.caller, namespace: 'shop' } },
       403,
+      false,
     ],
     [
       'who is the agent of another node',
       { outcome: 'known', caller: { ...agent.caller, nodeName: 'node-2' } },
       403,
+      true,
     ],
-  ])('takes nothing of a caller %s', async (_name, caller, status) => {
+  ])('takes nothing of a caller %s', async (_name, caller, status, wasRead) => {
     const answer = await post(report, caller);
 
-    expect(answer.status).toBe(status);
+    expect(answer).toMatchObject({ status, wasRead });
     expect(answer.taken).toEqual([]);
   });
 

@@ -81,7 +81,7 @@ describe('SensorWatch', () => {
     report([heap(0, 95)]);
     const taken = report([heap(5, 95), heap(10, 96.04)]);
 
-    expect(taken).toEqual({ takenCount: 1, unknownCount: 0, signalCount: 1 });
+    expect(taken).toMatchObject({ takenCount: 1, unknownCount: 0, signalCount: 1 });
     expect(sent).toMatchObject([
       {
         ...{ reason: 'HeapNearLimit', podName: 'cart-1', containerName: 'app' },
@@ -90,6 +90,27 @@ describe('SensorWatch', () => {
         numbers: { heapAfterGcPercent: 96 },
       },
     ]);
+  });
+
+  it('says beyond which levels the agent need not wait, as the policy and a watch have it', () => {
+    const defaults = { heapAfterGcPercent: 90, cgroupUsedPercent: 97, secondsToLimit: 30 };
+    const levelsOf = (...args: Parameters<typeof watchOf>) => {
+      const { report } = watchOf(...args);
+      return report([heap(0, 5)]).levels;
+    };
+    const last = { reason: 'OOMKilled', exitCode: 137 };
+    const finishedTime = new Date(at(-60).epochMilliseconds).toISOString();
+    const limits = { 'heapcatch.dev/heap-near-limit': '40', 'heapcatch.dev/gc-storm': 'off' };
+
+    expect(levelsOf()).toEqual([{ runtimeID, levels: { ...defaults, gcTimePercent: 50 } }]);
+    expect(levelsOf(limits)).toEqual([
+      { runtimeID, levels: { ...defaults, heapAfterGcPercent: 40 } },
+    ]);
+    expect(levelsOf(limits, 'node-1', true, { ...last, finishedTime })).toMatchObject([
+      { levels: { heapAfterGcPercent: 36, secondsToLimit: 45 } },
+    ]);
+    expect(levelsOf({}, 'node-1', false)).toEqual([{ runtimeID, levels: {} }]);
+    expect(levelsOf({}, 'node-2')).toEqual([]);
   });
 
   it('judges nothing whose monitor takes the numbers from elsewhere, and remembers it', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Word } from '../../lib/forwarder/signal-intake.ts';
 import type { PodFacts } from '../../lib/policy/pod-facts.ts';
-import { anIntake, aPod, startTime } from './fakes.ts';
+import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
+import { anIntake, aPod, startTime, valueOf } from './fakes.ts';
 
 const intakeWith = (...pods: readonly PodFacts[]) => anIntake(pods);
 
@@ -40,6 +41,17 @@ describe('SignalIntake', () => {
       },
     ]);
     expect(sent[0]?.policy?.limits.cooldownSeconds).toBe(60);
+  });
+
+  it('counts what becomes a signal, by reason, and nothing that is refused', async () => {
+    const metrics = createForwarderMetrics();
+    const { intake } = anIntake([aPod()], { metrics });
+
+    intake.submit(word);
+    intake.submit({ ...word, podName: 'other' });
+    intake.submit({ ...word, observedTime: 'yesterday' });
+
+    expect(await valueOf(metrics.signalsObserved, { reason: 'AlertFiring' })).toBe(1);
   });
 
   it.each([

@@ -28,6 +28,7 @@ describe('readFunctionConfig', () => {
       clusterParameterPrefix: '/heapcatch/dev/clusters',
       agentNamespace: 'heapcatch',
       agentCommand: ['/heapcatch/agent', 'start'],
+      retention: { maxDays: 90 },
     });
   });
 
@@ -47,6 +48,8 @@ describe('readFunctionConfig', () => {
       PUBLIC_S3_ENDPOINT: 'http://10.0.0.1:4566',
       ENCRYPTION_KEY_ARN: 'arn:aws:kms:eu-central-1:123456789012:key/1234-abcd',
       AWS_ENDPOINT_URL: 'http://127.0.0.1:4566',
+      RETENTION_DAYS: '365',
+      DEFAULT_RETENTION_DAYS: '30',
     });
 
     expect(config).toMatchObject({
@@ -57,6 +60,7 @@ describe('readFunctionConfig', () => {
       publicS3Endpoint: 'http://10.0.0.1:4566',
       encryptionKeyArn: 'arn:aws:kms:eu-central-1:123456789012:key/1234-abcd',
       awsEndpoint: 'http://127.0.0.1:4566',
+      retention: { maxDays: 365, defaultDays: 30 },
     });
   });
 

@@ -35,6 +35,7 @@ describe('the functions', () => {
         agentImage: 'heapcatch:1',
         agentNamespace: 'heapcatch',
         agentCommand: ['/heapcatch/agent', 'start'],
+        retention: { maxDays: 90 },
       },
       claims: world.claims,
       objects: world.objects,

@@ -39,6 +39,7 @@ describe('resolvePolicy', () => {
       encrypt: 'true',
       'skip-merge': 'true',
       'relay-max-mebibytes': '512',
+      retention: '30d',
     });
 
     expect(resolvePolicy(annotations)).toEqual({
@@ -64,6 +65,7 @@ describe('resolvePolicy', () => {
       rungs: ['exec'],
       redact: 'allPrimitives',
       encrypt: true,
+      retentionDays: 30,
       heapDump: { skipMerge: true, relayMaxMebibytes: 512 },
     });
   });
@@ -111,6 +113,8 @@ describe('resolvePolicy', () => {
     ['redact', ''],
     ['encrypt', 'yes'],
     ['skip-merge', 'yes'],
+    ['retention', '30'],
+    ['retention', '8d'],
     ['cooldown', '9'.repeat(10_000_000)],
   ])('names the annotation %s, its value and what is accepted', (name, value) => {
     let message = '';

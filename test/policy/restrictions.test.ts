@@ -85,6 +85,18 @@ describe('withPodRestrictions', () => {
     expect(restricted({}, 'leftovers', asked).leftovers).toBe(leftovers);
   });
 
+  it.each([
+    [undefined, undefined, undefined],
+    [undefined, '7d', 7],
+    [30, undefined, 30],
+    [30, '7d', 7],
+    [7, '30d', 7],
+    [7, 'a week', 7],
+  ] as const)('keeps with %s days in a policy and %j on the pod: %s', (days, asked, wanted) => {
+    const policy = days === undefined ? {} : { retentionDays: days };
+    expect(restricted(policy, 'retention', asked).retentionDays).toBe(wanted);
+  });
+
   it('lifts nothing that the policy forbids', () => {
     const forbidding = { enabled: false, leftovers: 'ignore' } as const;
 

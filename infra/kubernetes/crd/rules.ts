@@ -106,6 +106,12 @@ export const monitorRules: readonly PlaceRules[] = [
     path: 'triggers.schedules.[]',
     keywords: { maxLength: 100, pattern: String.raw`^\s*\S+(\s+\S+){4}\s*$` },
   },
+  {
+    path: 'retentionDays',
+    description:
+      'How long captures are kept, in days; absent: as the stack says, and never longer than that.',
+    keywords: { type: 'integer' },
+  },
   { path: 'evidence', keywords: { 'x-kubernetes-list-type': 'set' } },
   { path: 'rungs', keywords: { 'x-kubernetes-list-type': 'set' } },
 ];

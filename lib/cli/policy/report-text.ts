@@ -19,12 +19,17 @@ export function reportText(result: PolicyTest & { assumedPod: boolean }): string
       `cooldown ${limits.cooldownSeconds} s, ${limits.dumpsPerHourCount} an hour, ${limits.nodeSlotCount} a node, ${limits.clusterSlotCount} a cluster, ${limits.minReadyReplicaCount} other replicas ready`,
     ],
     ['redact', `${policy.redact}${policy.encrypt ? ', encrypted' : ''}`],
+    ['retention', retentionWords(policy.retentionDays)],
     ...result.thresholds.map((verdict): [string, string] => ['threshold', words(verdict)]),
     ...(notSent === undefined ? [] : [['no signal', notSent] as [string, string]]),
     ['decision', notSent === undefined ? decisionWords(decision) : 'none: nothing is sent'],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join('');
+}
+
+function retentionWords(days: number | undefined): string {
+  return days === undefined ? 'as the stack says' : `${days} days, or less if the stack says so`;
 }
 
 function words({ threshold, value, crossed }: ThresholdVerdict): string {

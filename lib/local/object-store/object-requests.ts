@@ -1,8 +1,8 @@
-import { receiveBody } from './body-files.ts';
+import { receiveBody, receiveText } from './body-files.ts';
 import type { S3Reply, S3Request } from './s3-exchange.ts';
 import { invalidArgument, notImplemented, S3Fault } from './s3-fault.ts';
 import type { StoredObject, StoredObjects } from './stored-objects.ts';
-import { resultXml, type Fields } from './xml.ts';
+import { maxTaggingBodyBytes, parseTaggingBody, resultXml, type Fields } from './xml.ts';
 
 export interface Bucket {
   bucketName: string;
@@ -38,6 +38,13 @@ export async function putObject(bucket: Bucket, request: S3Request): Promise<S3R
   return { status: 200, headers: { ETag: object.eTag } };
 }
 
+/** PutObjectTagging; replaces all tags. */
+export async function tagObject(bucket: Bucket, request: S3Request): Promise<S3Reply> {
+  const tags = parseTaggingBody(await receiveText(request.incoming, maxTaggingBodyBytes));
+  bucket.objects.tag(request.objectKey, tags);
+  return { status: 200 };
+}
+
 /** GET and HEAD. */
 export function getObject(bucket: Bucket, request: S3Request): S3Reply {
   const object = bucket.objects.get(request.objectKey);
@@ -53,6 +60,7 @@ export function getObject(bucket: Bucket, request: S3Request): S3Reply {
     'Content-Type': object.contentType,
     ETag: object.eTag,
     'Last-Modified': object.lastModified.toUTCString(),
+    ...(object.tags && { 'x-amz-tagging-count': String(Object.keys(object.tags).length) }),
     ...(range === undefined ? {} : { 'Content-Range': `bytes ${start}-${end}/${object.bytes}` }),
   };
   const status = range === undefined ? 200 : 206;

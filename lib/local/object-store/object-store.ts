@@ -53,7 +53,7 @@ export interface LocalObjectStoreOptions {
 
 /**
  * Starts an S3 of one bucket in this process, over HTTP, with its objects on disk: PutObject, GetObject, HeadObject,
- * DeleteObject, ListObjectsV2 and multipart uploads, addressed by path, signatures checked. What it does not know it
+ * DeleteObject, PutObjectTagging, ListObjectsV2 and multipart uploads, addressed by path, signatures checked. What it does not know it
  * refuses with NotImplemented: additional checksums, copies, versions, delimiters, bodies signed in chunks.
  * @throws CaptureError InvalidConfiguration when the port is taken.
  */

@@ -1,4 +1,4 @@
-import { deleteObject, getObject, listObjects, putObject } from './object-requests.ts';
+import { deleteObject, getObject, listObjects, putObject, tagObject } from './object-requests.ts';
 import type { S3Reply, S3Request } from './s3-exchange.ts';
 import { notImplemented, S3Fault } from './s3-fault.ts';
 import {
@@ -25,6 +25,7 @@ const knownParameters = new Set([
   'partNumber',
   'part-number-marker',
   'max-parts',
+  'tagging',
   'x-id',
 ]);
 /** Headers that would have to be obeyed, and are not. */
@@ -38,6 +39,9 @@ export function routeRequest(bucket: UploadBucket, request: S3Request): S3Reply 
     if (!knownParameters.has(name) && !name.startsWith('X-Amz-')) throw notImplemented(name);
   }
   for (const name of Object.keys(incoming.headers)) {
+    // S3 asks for a checksum of tags, and of nothing else that is here.
+    if (name === 'x-amz-checksum-crc32' && query.has('tagging')) continue;
+    if (name === 'x-amz-sdk-checksum-algorithm' && query.has('tagging')) continue;
     if (refusedHeaders.test(name)) throw notImplemented(name);
   }
   if (request.bucketName !== bucket.bucketName) {
@@ -56,6 +60,10 @@ function onBucket(bucket: UploadBucket, request: S3Request): S3Reply {
 function onObject(bucket: UploadBucket, request: S3Request): S3Reply | Promise<S3Reply> {
   const { method, query } = request;
   const ofUpload = query.has('uploadId');
+  if (query.has('tagging')) {
+    if (method === 'PUT') return tagObject(bucket, request);
+    throw notImplemented(`${method} of tags`);
+  }
   switch (method) {
     case 'PUT':
       return ofUpload ? uploadPart(bucket, request) : putObject(bucket, request);

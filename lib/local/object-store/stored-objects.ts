@@ -9,6 +9,7 @@ export interface StoredObject {
   eTag: string;
   contentType: string;
   lastModified: Date;
+  tags?: Readonly<Record<string, string>>;
 }
 
 export interface CreatedObject {
@@ -39,6 +40,11 @@ export class StoredObjects {
     }
     this.#objects.set(objectKey, object);
     this.#onCreated({ objectKey, bytes: object.bytes, eTag: object.eTag, how });
+  }
+
+  /** @throws S3Fault NoSuchKey. */
+  tag(objectKey: string, tags: Readonly<Record<string, string>>): void {
+    this.#objects.set(objectKey, { ...this.get(objectKey), tags });
   }
 
   find(objectKey: string): StoredObject | undefined {

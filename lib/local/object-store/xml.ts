@@ -49,6 +49,21 @@ export function parseCompleteBody(text: string): { partNumber: number; eTag: str
   return parts;
 }
 
+/** Ten tags of at most 128 and 256 characters, and room for white space. */
+export const maxTaggingBodyBytes = 16 * 1024;
+
+/** The tags that PutObjectTagging names, in letters that need no escapes. */
+export function parseTaggingBody(text: string): Record<string, string> {
+  if (!/<Tagging[\s>]/.test(text)) throw malformed();
+  const tags = [...text.matchAll(/<Tag>([^]*?)<\/Tag>/g)].map(([, tag = '']) => {
+    const key = /<Key>([\w .:/=+@-]{1,128})<\/Key>/.exec(tag)?.[1];
+    const value = /<Value>([\w .:/=+@-]{0,256})<\/Value>/.exec(tag)?.[1];
+    if (key === undefined || value === undefined) throw malformed();
+    return [key, value] as const;
+  });
+  return Object.fromEntries(tags);
+}
+
 function unescaped(text: string): string {
   return text.replace(/&(?:quot|#34|#x22);/gi, '"').replaceAll('&amp;', '&');
 }
