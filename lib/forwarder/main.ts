@@ -4,6 +4,7 @@ import { collectDefaultMetrics } from 'prom-client';
 import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { createLeaseApi } from '../kubernetes/lease.ts';
 import { createTokenReview } from '../kubernetes/token-review.ts';
 import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
@@ -42,8 +43,12 @@ async function main(): Promise<void> {
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
   const callers = new Callers({ review, now, log });
   const history = new SensorHistory();
+  const { election, ...told } = config;
   const forwarder = await startForwarder({
-    ...config,
+    ...told,
+    ...(election && {
+      election: { ...election, lease: createLeaseApi({ kubeconfig, ...election }) },
+    }),
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
     monitorApi: createJvmMonitorApi({ kubeconfig, logger: log }),
     bus: createEventBridgeSignalBus({
