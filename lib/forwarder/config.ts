@@ -25,8 +25,8 @@ export interface ForwarderConfig {
   alertsCluster: string;
   /** Of the Prometheus that JvmMonitors may query. */
   prometheusUrl?: string;
-  /** The Lease by which one of several forwarders leads, and what this one is called in it. */
-  election?: { namespace: string; name: string; identity: string };
+  /** The Lease by which one of several forwarders leads, and the pod that this one runs in. */
+  election?: { namespace: string; name: string; podName: string };
   /** A kubeconfig file; absent means the pod's own service account. */
   kubeconfig?: string;
 }
@@ -118,9 +118,9 @@ function electionOf(
 ): ForwarderConfig['election'] {
   const namespace = optional('HEAPCATCH_LEASE_NAMESPACE', 'the name of a namespace', namespaceName);
   const name = optional('HEAPCATCH_LEASE_NAME', 'the name of a Lease', leaseName);
-  const identity = optional('HEAPCATCH_POD_NAME', 'the name of a pod', leaseName);
+  const podName = optional('HEAPCATCH_POD_NAME', 'the name of a pod', leaseName);
   if (namespace === undefined) return undefined;
-  return { namespace, name: name ?? defaultLeaseName, identity: identity ?? hostname() };
+  return { namespace, name: name ?? defaultLeaseName, podName: podName ?? hostname() };
 }
 
 function portOf(env: Env, faults: Faults, name: string, otherwise: number): number {

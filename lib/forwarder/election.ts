@@ -26,7 +26,7 @@ export interface Standing {
 
 export interface ElectionOptions {
   readonly lease: LeaseApi;
-  /** Of this process; no other one that lives may have it. */
+  /** Of this process alone: one that is started anew has missed what the others saw, and must not go on as leader. */
   readonly identity: string;
   /** What this one, while it leads, can say: until when all that was observed is with the bus. */
   sentThrough(): Date | undefined;

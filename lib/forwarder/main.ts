@@ -1,4 +1,5 @@
 // The in-cluster program. Runs as `node lib/forwarder/main.ts`, and bundled into one file.
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { collectDefaultMetrics } from 'prom-client';
 import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
@@ -47,7 +48,11 @@ async function main(): Promise<void> {
   const forwarder = await startForwarder({
     ...told,
     ...(election && {
-      election: { ...election, lease: createLeaseApi({ kubeconfig, ...election }) },
+      election: {
+        // Another one after each start: what happened in between is known to whoever watched meanwhile, and not here.
+        identity: `${election.podName}_${randomUUID()}`,
+        lease: createLeaseApi({ kubeconfig, ...election }),
+      },
     }),
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
     monitorApi: createJvmMonitorApi({ kubeconfig, logger: log }),

@@ -61,10 +61,10 @@ describe('readForwarderConfig', () => {
 
     expect(readForwarderConfig({ ...good, ...named }).election).toBeUndefined();
     expect(readForwarderConfig({ ...good, ...namespace }).election).toEqual({
-      ...{ namespace: 'heapcatch', name: 'heapcatch-forwarder', identity: hostname() },
+      ...{ namespace: 'heapcatch', name: 'heapcatch-forwarder', podName: hostname() },
     });
     expect(readForwarderConfig({ ...good, ...namespace, ...named }).election).toEqual({
-      ...{ namespace: 'heapcatch', name: 'other', identity: 'forwarder-1' },
+      ...{ namespace: 'heapcatch', name: 'other', podName: 'forwarder-1' },
     });
   });
 

@@ -122,7 +122,7 @@ describe('an election', () => {
     await second.stop();
   });
 
-  it('takes the lease again at once that it held before it was started anew', async () => {
+  it('knows the lease as its own though the answer to its write was lost', async () => {
     const lease = new FakeLease();
     const time = new FakeTime();
     const record = { acquireTime: startTime.toISOString(), renewTime: startTime.toISOString() };
