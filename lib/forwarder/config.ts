@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
 import type { TlsFiles } from './tls-files.ts';
@@ -24,6 +25,8 @@ export interface ForwarderConfig {
   alertsCluster: string;
   /** Of the Prometheus that JvmMonitors may query. */
   prometheusUrl?: string;
+  /** The Lease by which one of several forwarders leads, and the pod that this one runs in. */
+  election?: { namespace: string; name: string; podName: string };
   /** A kubeconfig file; absent means the pod's own service account. */
   kubeconfig?: string;
 }
@@ -36,6 +39,10 @@ export const defaultApiTlsPort = 8443;
 /** Each namespace costs two watches; more than this is cheaper as one watch of all. */
 export const maxNamespaceCount = 100;
 
+export const defaultLeaseName = 'heapcatch-forwarder';
+
+const namespaceName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const leaseName = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
 const labelValue = ['1 to 200 characters', /^[^\0]{1,200}$/] as const;
 const fileName = ['the path of a file', /^[^\0]{1,1024}$/] as const;
 
@@ -62,6 +69,7 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
   );
   const alertsTokenFile = optional('HEAPCATCH_ALERTS_TOKEN_FILE', ...fileName);
   const apiTls = apiTlsOf(env, faults);
+  const election = electionOf(optional);
   const prometheusUrl = optional(
     'HEAPCATCH_PROMETHEUS_URL',
     'an http or https URL without a query',
@@ -92,6 +100,7 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
     ...(alertsTokenFile === undefined ? {} : { alertsTokenFile }),
     alertsCluster: optional('HEAPCATCH_ALERTS_CLUSTER', ...labelValue) ?? clusterName,
     ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
+    ...(election === undefined ? {} : { election }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   };
   if (faults.length > 0) {
@@ -102,6 +111,16 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
     );
   }
   return config;
+}
+
+function electionOf(
+  optional: (name: string, accepted: string, pattern: RegExp) => string | undefined,
+): ForwarderConfig['election'] {
+  const namespace = optional('HEAPCATCH_LEASE_NAMESPACE', 'the name of a namespace', namespaceName);
+  const name = optional('HEAPCATCH_LEASE_NAME', 'the name of a Lease', leaseName);
+  const podName = optional('HEAPCATCH_POD_NAME', 'the name of a pod', leaseName);
+  if (namespace === undefined) return undefined;
+  return { namespace, name: name ?? defaultLeaseName, podName: podName ?? hostname() };
 }
 
 function portOf(env: Env, faults: Faults, name: string, otherwise: number): number {
@@ -170,7 +189,7 @@ function namespacesOf(env: Env, faults: Faults): readonly string[] {
   const value = valueOf(env, 'HEAPCATCH_NAMESPACES');
   if (value === undefined) return [''];
   const names = [...new Set(value.split(',').map((name) => name.trim()))];
-  const wrong = names.filter((name) => !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name));
+  const wrong = names.filter((name) => !namespaceName.test(name));
   if (wrong.length > 0 || names.length > maxNamespaceCount) {
     faults.push(
       `HEAPCATCH_NAMESPACES has ${shown(wrong[0] ?? `${names.length} names`)}, accepted are at most ` +

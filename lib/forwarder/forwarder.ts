@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from '../log.ts';
+import type { LeaseApi } from '../kubernetes/lease.ts';
 import type { JvmMonitorApi } from '../policy/monitor-api.ts';
 import type { CaptureWord } from '../signal/capture-word.ts';
 import type { Signal } from '../signal/signal.ts';
@@ -8,6 +9,7 @@ import type { WatchSource } from '../signal/watch-source.ts';
 import { startApi, type ApiTls, type Route } from './api.ts';
 import { startHttp } from './http.ts';
 import { Endings, type EndHistorySource } from './endings.ts';
+import { Leadership } from './leadership.ts';
 import { createForwarderMetrics, type ForwarderMetrics } from './metrics.ts';
 import { MonitorPart } from './monitor-part.ts';
 import { Observer } from './observer.ts';
@@ -43,6 +45,8 @@ export interface ForwarderOptions {
   /** Of the Prometheus that JvmMonitors may query. */
   prometheusUrl?: string;
   bus: SignalBus;
+  /** Of several forwarders of a cluster one leads. Without it this one is alone. */
+  election?: { lease: LeaseApi; identity: string };
   metrics?: ForwarderMetrics;
   time: Time;
   random: () => number;
@@ -56,6 +60,7 @@ export interface Known {
   watches(namespace: string): boolean;
   /** Why the pods are not all known; empty when they are. */
   unreadyReasons(): readonly string[];
+  leadership: Pick<Leadership, 'follows'>;
 }
 
 export interface Forwarder {
@@ -96,10 +101,11 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const policies = new PodPolicies({ metrics, log, monitors });
   const { clusterName } = options;
   const endings = new Endings({ pods, history: options.history });
-  const send = monitorPart.hearing((seen: Signal) => sender.send(endings.complete(seen)));
+  const leadership = new Leadership({ ...options, sender, health, metrics });
+  const send = monitorPart.hearing((told: Signal) => sender.send(endings.complete(told)));
+  const hear = monitorPart.hearing((seen: Signal) => leadership.hear(endings.complete(seen)));
   const known = { clusterName, pods, policies, send };
   const intake = new SignalIntake({ ...known, endings, metrics });
-  const controller = monitorPart.controller({ intake, policies });
   const stop = new AbortController();
   // Every wait of every watcher listens to it; that is no leak.
   setMaxListeners(0, stop.signal);
@@ -107,20 +113,20 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const unreadyReasons = (): readonly string[] => health.unreadyReasons();
   const watches = (namespace: string): boolean =>
     options.namespaces.includes('') || options.namespaces.includes(namespace);
-  const routes = options.routes?.(intake, { pods, watches, unreadyReasons }) ?? [];
+  const routes = options.routes?.(intake, { pods, watches, unreadyReasons, leadership }) ?? [];
   const apis = await startApis(options, routes, signal).catch(async (error: unknown) => {
     await Promise.all([sender.close(flushDeadlineSeconds), http.close()]);
     throw error;
   });
   const captureSeen = (word: CaptureWord): void => monitorPart.captureSeen(word);
-  const observer = new Observer({ ...known, captureSeen, time, metrics, log, signal });
+  const observer = new Observer({ ...known, send: hear, captureSeen, time, metrics, log, signal });
 
   const watchers = Promise.all(
     options.namespaces.map((namespace) =>
       watchNamespace({ ...options, namespace, observer, monitorPart, health, metrics, signal }),
     ),
   );
-  controller.start();
+  leadership.start(monitorPart.controller({ intake, policies }), signal);
 
   return {
     httpPort: http.port,
@@ -128,8 +134,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     metrics,
     stop: async () => {
       stop.abort();
-      await apis.close();
-      await controller.stop();
+      await Promise.all([leadership.stop(), apis.close()]);
       await watchers;
       await sender.close(flushDeadlineSeconds);
       await http.close();
@@ -220,6 +225,13 @@ class WatchHealth {
     return () => {
       this.#contacts.set(name, this.#time.now().getTime());
     };
+  }
+
+  /** When the one of them spoke that has been silent for longest; `undefined` while one has not begun. */
+  heardThrough(): Date | undefined {
+    const contacts = [...this.#contacts.values()].map((contact) => contact ?? NaN);
+    const first = Math.min(...contacts);
+    return Number.isFinite(first) ? new Date(first) : undefined;
   }
 
   unreadyReasons(): readonly string[] {

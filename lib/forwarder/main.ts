@@ -1,9 +1,11 @@
 // The in-cluster program. Runs as `node lib/forwarder/main.ts`, and bundled into one file.
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { collectDefaultMetrics } from 'prom-client';
 import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { createLeaseApi } from '../kubernetes/lease.ts';
 import { createTokenReview } from '../kubernetes/token-review.ts';
 import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
@@ -42,8 +44,16 @@ async function main(): Promise<void> {
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
   const callers = new Callers({ review, now, log });
   const history = new SensorHistory();
+  const { election, ...told } = config;
   const forwarder = await startForwarder({
-    ...config,
+    ...told,
+    ...(election && {
+      election: {
+        // Another one after each start: what happened in between is known to whoever watched meanwhile, and not here.
+        identity: `${election.podName}_${randomUUID()}`,
+        lease: createLeaseApi({ kubeconfig, ...election }),
+      },
+    }),
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
     monitorApi: createJvmMonitorApi({ kubeconfig, logger: log }),
     bus: createEventBridgeSignalBus({

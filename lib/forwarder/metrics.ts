@@ -4,7 +4,7 @@ export type ForwarderMetrics = ReturnType<typeof createForwarderMetrics>;
 
 /**
  * The forwarder's metrics, in a registry of their own. After a quiet moment
- * observed = sent + failed + ignored signals + spool entries; a difference is a signal on its way.
+ * observed = sent + failed + ignored signals + spool entries + look-back; a difference is a signal on its way.
  */
 export function createForwarderMetrics() {
   const registry = new Registry();
@@ -13,6 +13,7 @@ export function createForwarderMetrics() {
     ...signalMetrics([registry]),
     ...spoolMetrics([registry]),
     ...watchMetrics([registry]),
+    ...leaderMetrics([registry]),
   };
 }
 
@@ -31,7 +32,7 @@ function signalMetrics(registers: Registry[]) {
     }),
     signalsIgnored: new Counter({
       name: 'heapcatch_signals_ignored_total',
-      help: 'Signals not sent on purpose: a repeat, or a policy that is disabled.',
+      help: 'Signals not sent on purpose: a repeat, a policy that is disabled, or left to the forwarder that leads.',
       labelNames: ['reason'],
       registers,
     }),
@@ -116,6 +117,27 @@ function watchMetrics(registers: Registry[]) {
     podsRefused: new Counter({
       name: 'heapcatch_pods_refused_total',
       help: 'Changes of pods beyond the bound of the cache: their trouble is not seen.',
+      registers,
+    }),
+  };
+}
+
+function leaderMetrics(registers: Registry[]) {
+  return {
+    leading: new Gauge({
+      name: 'heapcatch_leading',
+      help: '1 while this forwarder leads, 0 while another one does or nobody is known to.',
+      registers,
+    }),
+    roleChanges: new Counter({
+      name: 'heapcatch_role_changes_total',
+      help: 'Changes of this part in the election, by the role that began: leading, following, unsure.',
+      labelNames: ['role'],
+      registers,
+    }),
+    lookBackSignals: new Gauge({
+      name: 'heapcatch_look_back_signals',
+      help: 'Signals observed here that the leader is to send; sent from here if it ends.',
       registers,
     }),
   };

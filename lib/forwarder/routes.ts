@@ -5,6 +5,7 @@ import type { Route } from './api.ts';
 import type { Callers } from './callers.ts';
 import type { ForwarderConfig } from './config.ts';
 import type { Known } from './forwarder.ts';
+import { byLeader } from './leadership.ts';
 import type { ForwarderMetrics } from './metrics.ts';
 import type { SensorHistory } from './sensor-history.ts';
 import { sensorRoute } from './sensor-route.ts';
@@ -27,7 +28,10 @@ export function forwarderRoutes(options: RouteOptions) {
   const { config, callers, history, metrics, time, log } = options;
   const now = () => time.now();
   return (intake: SignalIntake, known: Known): readonly Route[] => [
-    sensorRoute({ callers, watch: new SensorWatch({ intake, history, now, log }) }),
+    byLeader(
+      sensorRoute({ callers, watch: new SensorWatch({ intake, history, now, log }) }),
+      known.leadership,
+    ),
     alertRoute({
       ...known,
       intake,

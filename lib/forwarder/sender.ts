@@ -12,6 +12,8 @@ export const maxBatchCount = 10;
 const maxPutsInFlightCount = 4;
 /** More than this waits on the disk, not in memory. */
 const maxQueuedSignalCount = 1_000;
+/** Files that are being written at once before a caller should wait. */
+const maxSpoolingCount = 64;
 const maxRememberedSignalCount = 10_000;
 /** The bus has timeouts of its own; this one holds if they do not. */
 export const putDeadlineSeconds = 20;
@@ -52,6 +54,8 @@ export class SignalSender {
   #closed = false;
   #rung = false;
   #wake: (() => void) | undefined;
+  #spoolingCount = 0;
+  #waitingForRoom: (() => void)[] = [];
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -82,12 +86,38 @@ export class SignalSender {
     });
   }
 
+  /** Nothing is on its way, and nothing waits. */
+  get idle(): boolean {
+    // One task is the replay, which goes on until the close.
+    return (
+      this.#queue.length === 0 && this.#tasks.size <= 1 && this.#options.spool.entryCount === 0
+    );
+  }
+
+  /** Resolves when a signal more does not pile up in memory; at once after the close. */
+  async room(): Promise<void> {
+    while (!this.#hasRoom()) {
+      await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve));
+    }
+  }
+
+  #hasRoom(): boolean {
+    if (this.#closed) return true;
+    return this.#spoolingCount < maxSpoolingCount && this.#queue.length < maxQueuedSignalCount / 2;
+  }
+
+  #tellRoom(): void {
+    if (!this.#hasRoom()) return;
+    for (const resolve of this.#waitingForRoom.splice(0)) resolve();
+  }
+
   /**
    * Waits for the bus or the spool to have everything. What is still under way at the deadline is spooled too, which
    * only the disk can hold up: the caller bounds that.
    */
   async close(deadlineSeconds: number): Promise<void> {
     this.#closed = true;
+    this.#tellRoom();
     this.#ring();
     if (!(await this.#settled(deadlineSeconds * 1000))) {
       await this.#toSpool([...this.#queue.splice(0), ...[...this.#inFlight].flat()]);
@@ -132,12 +162,17 @@ export class SignalSender {
     // Once the bus is out, whatever still waits goes to the disk instead of through the same failure.
     const waiting = this.#suspect ? this.#queue.splice(0) : [];
     this.#pump();
+    this.#tellRoom();
     await this.#toSpool([...later, ...waiting]);
   }
 
   async #toSpool(signals: readonly Signal[]): Promise<void> {
+    if (signals.length === 0) return;
+    this.#spoolingCount += signals.length;
     await Promise.all(signals.map((signal) => this.#options.spool.append(signal)));
-    if (signals.length > 0) this.#ring();
+    this.#spoolingCount -= signals.length;
+    this.#tellRoom();
+    this.#ring();
   }
 
   /** One call. Answers the signals to try again; counts the sent and the refused. Never throws. */

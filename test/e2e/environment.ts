@@ -28,7 +28,7 @@ import { eventually, run } from './shell.ts';
 const project = path.resolve(import.meta.dirname, '../..');
 export const image = 'heapcatch:e2e';
 /** This machine as pods see it. */
-const hostAddress = process.env['HEAPCATCH_E2E_HOST'] ?? '10.250.0.2';
+export const hostAddress = process.env['HEAPCATCH_E2E_HOST'] ?? '10.250.0.2';
 
 /** The deployed stack, the installed cluster side, and the ways to look at both. */
 export class Environment {
@@ -188,7 +188,7 @@ export class Environment {
   }
 }
 
-interface ForwarderSettings {
+export interface ForwarderSettings {
   clusterName: string;
   busName: string;
   endpoint: string;
@@ -215,7 +215,7 @@ interface Manifest {
 }
 
 /** Applies an overlay of infra/kubernetes as it stands, with the image and the addresses of this run. */
-async function install(
+export async function install(
   kubectl: Kubectl,
   overlay: string,
   settings: ForwarderSettings,
@@ -282,7 +282,7 @@ async function functionsKubeconfig(kubectl: Kubectl): Promise<string> {
 }
 
 /** Builds the image of heapcatch and one of the leaking application for each JDK asked for. */
-async function buildImages(folder: string, jdks: readonly number[]): Promise<void> {
+export async function buildImages(folder: string, jdks: readonly number[]): Promise<void> {
   const base = await buildBase(path.join(folder, 'base'));
   const root = path.join(folder, 'heapcatch');
   await run('cp', ['-a', base, root]);

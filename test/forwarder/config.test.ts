@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { hostname } from 'node:os';
 import { CaptureError } from '../../lib/errors.ts';
 import { readForwarderConfig } from '../../lib/forwarder/config.ts';
 
@@ -51,6 +52,19 @@ describe('readForwarderConfig', () => {
       spoolMaxBytes: 4_294_967_296,
       httpPort: 0,
       kubeconfig: '/etc/kubeconfig',
+    });
+  });
+
+  it('takes part in an election where a namespace of its Lease is named', () => {
+    const namespace = { HEAPCATCH_LEASE_NAMESPACE: 'heapcatch' };
+    const named = { HEAPCATCH_LEASE_NAME: 'other', HEAPCATCH_POD_NAME: 'forwarder-1' };
+
+    expect(readForwarderConfig({ ...good, ...named }).election).toBeUndefined();
+    expect(readForwarderConfig({ ...good, ...namespace }).election).toEqual({
+      ...{ namespace: 'heapcatch', name: 'heapcatch-forwarder', podName: hostname() },
+    });
+    expect(readForwarderConfig({ ...good, ...namespace, ...named }).election).toEqual({
+      ...{ namespace: 'heapcatch', name: 'other', podName: 'forwarder-1' },
     });
   });
 
