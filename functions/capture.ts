@@ -1,5 +1,6 @@
 import { failedAnswer, skipAnswer } from '../lib/capture/weigh-signal.ts';
 import type { CaptureAnswer } from '../lib/capture/capture-answer.ts';
+import { patientCluster } from '../lib/capture/patient-cluster.ts';
 import { startCapture } from '../lib/capture/start-capture.ts';
 import { CaptureError, messageOf } from '../lib/errors.ts';
 import { parseInvocation } from '../lib/signal/parse-invocation.ts';
@@ -81,12 +82,16 @@ async function answerSignal(
   const execAgentJar = jarOfPackage();
   const remainingMillis = (): number => context.getRemainingTimeInMillis();
   const begun = wiring.clock().getTime();
+  const startRemainingMillis = (): number =>
+    Math.min(remainingMillis(), startMillis - (wiring.clock().getTime() - begun));
   return startCapture(
     {
       ...finishDeps(wiring, context),
-      remainingMillis: () =>
-        Math.min(remainingMillis(), startMillis - (wiring.clock().getTime() - begun)),
-      cluster: await wiring.clusterOf(signal.clusterName),
+      remainingMillis: startRemainingMillis,
+      cluster: patientCluster(await wiring.clusterOf(signal.clusterName), {
+        remainingMillis: startRemainingMillis,
+        logger: wiring.logger,
+      }),
       dataKeys: wiring.dataKeys,
       settings: {
         ...(agentImage === undefined ? {} : { agentImage }),

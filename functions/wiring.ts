@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { createCredentialsSource } from '../lib/aws/cluster-credentials.ts';
 import { createClusterRegistry } from '../lib/aws/cluster-registry.ts';
 import { createDynamoDbClaimStore } from '../lib/aws/dynamodb-claim-store.ts';
 import { createDynamoDbClient } from '../lib/aws/dynamodb-client.ts';
 import { createS3ObjectStore } from '../lib/aws/s3-object-store.ts';
+import { parseRegistration, type RegisteredCluster } from '../lib/cluster-access.ts';
 import type { ClaimStore } from '../lib/claim/claim-store.ts';
 import type { FinishDeps } from '../lib/capture/conclude-capture.ts';
 import type { ClusterApi, Clock, DataKeys, ObjectStore } from '../lib/capture/ports.ts';
@@ -79,7 +81,7 @@ function dataKeysOf(
 
 const maxCachedClusterCount = 100;
 
-/** The registry asks anew every few minutes; connections are kept as long as the kubeconfig is the same. */
+/** The registry asks anew every few minutes; connections are kept as long as the registration is the same. */
 function clusterCache(
   config: FunctionConfig,
   endpoint: { endpoint?: string },
@@ -87,16 +89,28 @@ function clusterCache(
 ): Wiring['clusterOf'] {
   const { clusterParameterPrefix: parameterPrefix, agentNamespace } = config;
   const registry = createClusterRegistry({ parameterPrefix, ...endpoint });
-  const cached = new Map<string, { cluster: ClusterApi; kubeconfig: string }>();
+  const cached = new Map<string, { cluster: ClusterApi; registration: string }>();
   return async (clusterName) => {
-    const kubeconfig = await registry.readKubeconfig(clusterName);
+    const registration = await registry.readRegistration(clusterName);
     const known = cached.get(clusterName);
-    if (known?.kubeconfig === kubeconfig) return known.cluster;
+    if (known?.registration === registration) return known.cluster;
+    const kubeconfig = loginOf(registration, clusterName, endpoint);
     const cluster = createClusterApi({ kubeconfig, clusterName, agentNamespace, logger });
     if (cached.size >= maxCachedClusterCount) cached.clear();
-    cached.set(clusterName, { cluster, kubeconfig });
+    cached.set(clusterName, { cluster, registration });
     return cluster;
   };
+}
+
+function loginOf(
+  registration: string,
+  clusterName: string,
+  endpoint: { endpoint?: string },
+): string | RegisteredCluster {
+  const parsed = parseRegistration(registration, clusterName);
+  if ('kubeconfig' in parsed) return parsed.kubeconfig;
+  const { access } = parsed;
+  return { access, credentials: createCredentialsSource(access, endpoint) };
 }
 
 /** What a finisher needs of one invocation. A retry by Lambda has the same request id and must not share a right. */

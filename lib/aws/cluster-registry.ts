@@ -1,4 +1,5 @@
 import { GetParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
+import { clusterNamePattern } from '../cluster-access.ts';
 import { CaptureError } from '../errors.ts';
 import { shown } from '../validation.ts';
 import { serviceFaultOf } from './service-fault.ts';
@@ -7,13 +8,13 @@ import { boundedCalls } from './bounded-calls.ts';
 /** The ways into the clusters: one SecureString parameter a cluster, `<prefix>/<clusterName>`. */
 export interface ClusterRegistry {
   /**
-   * The kubeconfig, JSON or YAML, unparsed; kept for 5 minutes.
+   * What stands in the parameter, for parseRegistration; kept for 5 minutes.
    * @throws CaptureError InvalidConfiguration naming the parameter, when it is absent, empty or forbidden;
    *   ClusterUnavailable (retryable) when it could not be asked for.
    */
-  readKubeconfig(clusterName: string): Promise<string>;
+  readRegistration(clusterName: string): Promise<string>;
   /**
-   * Registers a cluster, or replaces its kubeconfig.
+   * Registers a cluster by its whole kubeconfig, credentials included, or replaces that.
    * @throws CaptureError InvalidConfiguration: over 8 KiB, or forbidden; ClusterUnavailable (retryable).
    */
   writeKubeconfig(clusterName: string, kubeconfig: string): Promise<void>;
@@ -22,8 +23,6 @@ export interface ClusterRegistry {
 const keptMillis = 5 * 60 * 1000;
 /** Of an advanced parameter; a standard one has 4 KiB. */
 const maxKubeconfigBytes = 8 * 1024;
-/** The rule of a Signal's clusterName, which is within that of parameter names. */
-const clusterNamePattern = /^[A-Za-z0-9](?:[-_.A-Za-z0-9]{0,98}[A-Za-z0-9])?$/;
 
 /** No message, error or log of it holds any part of a kubeconfig. */
 export function createClusterRegistry(options: {
@@ -40,20 +39,18 @@ export function createClusterRegistry(options: {
     ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 5_000, attemptCount: 3 }),
   });
   const kept = new Map<string, { text: string; untilMillis: number }>();
-  const parameterOf = (clusterName: string): string => {
-    if (clusterNamePattern.test(clusterName)) return `${parameterPrefix}/${clusterName}`;
-    throw invalid(
-      `clusterName ${shown(clusterName)} cannot name a parameter: accepted are up to 100 letters, digits, "-", "_" and "."`,
-    );
-  };
+  const parameterOf = (clusterName: string): string =>
+    clusterParameter(parameterPrefix, clusterName);
 
   return {
-    async readKubeconfig(clusterName) {
+    async readRegistration(clusterName) {
       const name = parameterOf(clusterName);
       const known = kept.get(name);
       if (known !== undefined && now() < known.untilMillis) return known.text;
       const text = await readParameter(client, name);
-      if (text.trim() === '') throw invalid(`parameter ${name} is empty; accepted is a kubeconfig`);
+      if (text.trim() === '') {
+        throw invalid(`parameter ${name} is empty; accepted is an access record or a kubeconfig`);
+      }
       kept.set(name, { text, untilMillis: now() + keptMillis });
       return text;
     },
@@ -69,6 +66,14 @@ export function createClusterRegistry(options: {
   };
 }
 
+/** @throws CaptureError InvalidConfiguration for a name that is none. */
+export function clusterParameter(parameterPrefix: string, clusterName: string): string {
+  if (clusterNamePattern.test(clusterName)) return `${parameterPrefix}/${clusterName}`;
+  throw invalid(
+    `clusterName ${shown(clusterName)} cannot name a parameter: accepted are up to 100 letters, digits, "-", "_" and "."`,
+  );
+}
+
 async function readParameter(client: SSMClient, name: string): Promise<string> {
   try {
     const reply = await client.send(new GetParameterCommand({ Name: name, WithDecryption: true }));
@@ -78,7 +83,12 @@ async function readParameter(client: SSMClient, name: string): Promise<string> {
   }
 }
 
-async function writeParameter(client: SSMClient, name: string, value: string): Promise<void> {
+/** As a SecureString, over what was there. @throws CaptureError InvalidConfiguration, ClusterUnavailable (retryable). */
+export async function writeParameter(
+  client: SSMClient,
+  name: string,
+  value: string,
+): Promise<void> {
   try {
     const command = new PutParameterCommand({
       Name: name,
@@ -93,11 +103,12 @@ async function writeParameter(client: SSMClient, name: string, value: string): P
   }
 }
 
-function registryFault(error: unknown, what: string, actions: string): CaptureError {
+/** The fault of a call about a parameter, in words that hold nothing of its value. */
+export function registryFault(error: unknown, what: string, actions: string): CaptureError {
   const { code, denied, retryable } = serviceFaultOf(error);
   // Neither the service's message nor the error itself is passed on: a validation error quotes the value.
   if (code === 'ParameterNotFound') {
-    return invalid(`${what} does not exist; it holds the cluster's kubeconfig as a SecureString`);
+    return invalid(`${what} does not exist; "heapcatch cluster add" writes it`);
   }
   if (denied) return invalid(`${what} is forbidden (${code}); needed are ${actions}`);
   if (!retryable) return invalid(`${what} was refused: ${code}`);

@@ -87,7 +87,14 @@ export function faultOf(call: ApiCall, answer: ApiAnswer): CaptureError | undefi
     return new CaptureError(
       'ClusterForbidden',
       `The cluster refuses to ${describe(call)} (HTTP ${answer.status}): ${message || 'no reason given'}`,
-      { details: { verb: call.verb, resource: call.resource, namespace: call.namespace } },
+      {
+        details: {
+          verb: call.verb,
+          resource: call.resource,
+          namespace: call.namespace,
+          status: answer.status,
+        },
+      },
     );
   }
   if (answer.status === 408 || answer.status === 429 || answer.status >= 500) {

@@ -1,4 +1,5 @@
 import type { ClusterApi } from '../capture/ports.ts';
+import type { RegisteredCluster } from '../cluster-access.ts';
 import type { Logger } from '../log.ts';
 import { bodyOf, refused, type ApiCall } from './api-call.ts';
 import { ClusterConnection } from './connection.ts';
@@ -11,8 +12,8 @@ import { isReady, podFactsOf } from './pod-facts.ts';
 import { isPodObject, type PodObject } from './pod-object.ts';
 
 export interface ClusterApiOptions {
-  /** The kubeconfig's text, YAML or JSON (not its path). In a pod: inClusterKubeconfig(). */
-  kubeconfig: string;
+  /** The kubeconfig's text, YAML or JSON (not its path); in a pod: inClusterKubeconfig(). Or a registered cluster. */
+  kubeconfig: string | RegisteredCluster;
   clusterName: string;
   /** Where the DaemonSet of node agents runs. */
   agentNamespace?: string;

@@ -1,19 +1,19 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { KubeConfig } from '@kubernetes/client-node';
+import type { RegisteredCluster } from '../cluster-access.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { faultOf, pathOf, unavailable, type ApiAnswer, type ApiCall } from './api-call.ts';
-import { loadKubeconfig } from './kubeconfig.ts';
+import {
+  kubeconfigLogin,
+  registeredLogin,
+  type AuthenticatedOptions,
+  type Login,
+} from './login.ts';
 
 /** Explicit for every call: a request without a deadline is a function that never returns. */
 export const defaultTimeouts = { connectMilliseconds: 5_000, requestMilliseconds: 10_000 };
 /** A page of 500 pods is 5 to 10 MB; a single object is at most 1.5 MB in etcd. */
 const maxBodyBytes = 64 * 1024 * 1024;
-
-/** Headers, certificates and agent, as the client library works them out from the kubeconfig. */
-export type AuthenticatedOptions = Omit<https.RequestOptions, 'headers'> & {
-  headers?: Record<string, string>;
-};
 
 /**
  * The way to one cluster: the client library's authentication, our own requests, timeouts and bounds.
@@ -22,15 +22,17 @@ export type AuthenticatedOptions = Omit<https.RequestOptions, 'headers'> & {
  */
 export class ClusterConnection {
   readonly server: URL;
-  readonly #config: KubeConfig;
+  readonly #login: Login;
 
   readonly timeouts: Readonly<typeof defaultTimeouts>;
 
-  /** @throws CaptureError InvalidConfiguration */
-  constructor(kubeconfig: string, timeouts = defaultTimeouts) {
-    const { config, server } = loadKubeconfig(kubeconfig);
-    this.#config = config;
-    this.server = server;
+  /**
+   * @param cluster a kubeconfig's text, or a registered cluster.
+   * @throws CaptureError InvalidConfiguration
+   */
+  constructor(cluster: string | RegisteredCluster, timeouts = defaultTimeouts) {
+    this.#login = typeof cluster === 'string' ? kubeconfigLogin(cluster) : registeredLogin(cluster);
+    this.server = this.#login.server;
     this.timeouts = timeouts;
   }
 
@@ -39,27 +41,28 @@ export class ClusterConnection {
     return new URL(this.server.pathname.replace(/\/$/, '') + pathOf(call), this.server);
   }
 
-  async authenticate(call: ApiCall): Promise<AuthenticatedOptions> {
-    const options: AuthenticatedOptions = {};
+  async authenticate(call: ApiCall, fresh = false): Promise<AuthenticatedOptions> {
     try {
-      await this.#config.applyToHTTPSOptions(options);
+      return await this.#login.authenticate(fresh);
     } catch (error) {
+      if (error instanceof CaptureError) throw error;
       throw unavailable(call, 'the kubeconfig yields no credentials', error);
     }
-    return options;
   }
 
   /**
    * Sends one request and reads its JSON answer. Answers that are neither a success nor a fault of access or
-   * availability (404, 409, 410, 422…) are returned for the caller to understand.
+   * availability (404, 409, 410, 422…) are returned for the caller to understand. Where credentials can have been replaced, the
+   * first 401 is answered by fresh ones.
    * @throws CaptureError ClusterUnavailable (retryable), ClusterForbidden.
    */
   async request(call: ApiCall): Promise<ApiAnswer> {
     const deadline = AbortSignal.timeout(this.timeouts.requestMilliseconds);
     try {
-      const response = await this.#send(call, deadline);
-      const text = await readBody(response);
-      const answer = { status: response.statusCode ?? 0, body: parse(text) };
+      let answer = await this.#ask(call, deadline, false);
+      if (answer.status === 401 && this.#login.renewable) {
+        answer = await this.#ask(call, deadline, true);
+      }
       const fault = faultOf(call, answer);
       if (fault) throw fault;
       if (answer.status < 300 && answer.body === undefined) {
@@ -108,8 +111,14 @@ export class ClusterConnection {
     }
   }
 
-  async #send(call: ApiCall, signal: AbortSignal): Promise<http.IncomingMessage> {
-    const options = await this.authenticate(call);
+  async #ask(call: ApiCall, deadline: AbortSignal, fresh: boolean): Promise<ApiAnswer> {
+    const response = await this.#send(call, deadline, fresh);
+    const text = await readBody(response);
+    return { status: response.statusCode ?? 0, body: parse(text) };
+  }
+
+  async #send(call: ApiCall, signal: AbortSignal, fresh = false): Promise<http.IncomingMessage> {
+    const options = await this.authenticate(call, fresh);
     const body = call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body));
     const { connectMilliseconds } = this.timeouts;
     const send = this.server.protocol === 'https:' ? https.request : http.request;

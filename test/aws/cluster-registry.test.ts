@@ -22,15 +22,15 @@ describe('cluster registry', () => {
   };
   afterEach(() => service?.close());
 
-  it("reads a cluster's kubeconfig, decrypted, and keeps it for five minutes", async () => {
+  it("reads a cluster's registration, decrypted, and keeps it for five minutes", async () => {
     const registry = await registryThatAnswers(holding('first'), holding('second'));
     nowMillis = 1_000;
 
-    expect(await registry.readKubeconfig('eu-1.a_b')).toBe('first');
+    expect(await registry.readRegistration('eu-1.a_b')).toBe('first');
     nowMillis += 299_999;
-    expect(await registry.readKubeconfig('eu-1.a_b')).toBe('first');
+    expect(await registry.readRegistration('eu-1.a_b')).toBe('first');
     nowMillis += 1;
-    expect(await registry.readKubeconfig('eu-1.a_b')).toBe('second');
+    expect(await registry.readRegistration('eu-1.a_b')).toBe('second');
 
     const request = {
       target: 'AmazonSSM.GetParameter',
@@ -42,13 +42,13 @@ describe('cluster registry', () => {
   it('names the parameter of a cluster that is not registered, and looks again next time', async () => {
     const registry = await registryThatAnswers(fault('ParameterNotFound'), holding('late'));
 
-    await expect(registry.readKubeconfig('eu-1')).rejects.toMatchObject({
+    await expect(registry.readRegistration('eu-1')).rejects.toMatchObject({
       code: 'InvalidConfiguration',
       retryable: false,
       message:
-        "parameter /heapcatch/prod/clusters/eu-1 does not exist; it holds the cluster's kubeconfig as a SecureString",
+        'parameter /heapcatch/prod/clusters/eu-1 does not exist; "heapcatch cluster add" writes it',
     });
-    expect(await registry.readKubeconfig('eu-1')).toBe('late');
+    expect(await registry.readRegistration('eu-1')).toBe('late');
   });
 
   it.each(['', '../other', 'a/b', '-a', 'a.', 'a b', 'é', 'a'.repeat(101)])(
@@ -56,7 +56,7 @@ describe('cluster registry', () => {
     async (clusterName) => {
       const registry = await registryThatAnswers(holding('x'));
 
-      await expect(registry.readKubeconfig(clusterName)).rejects.toMatchObject({
+      await expect(registry.readRegistration(clusterName)).rejects.toMatchObject({
         code: 'InvalidConfiguration',
       });
       expect(service?.requests).toEqual([]);
@@ -66,7 +66,7 @@ describe('cluster registry', () => {
   it('names the missing rights', async () => {
     const registry = await registryThatAnswers(fault('AccessDeniedException'));
 
-    await expect(registry.readKubeconfig('eu-1')).rejects.toMatchObject({
+    await expect(registry.readRegistration('eu-1')).rejects.toMatchObject({
       code: 'InvalidConfiguration',
       message:
         'parameter /heapcatch/prod/clusters/eu-1 is forbidden (AccessDeniedException); needed are ssm:GetParameter and kms:Decrypt',
@@ -76,7 +76,7 @@ describe('cluster registry', () => {
   it('is retryable when the parameters cannot be asked for', async () => {
     const registry = await registryThatAnswers(fault('InternalServerError', 500));
 
-    await expect(registry.readKubeconfig('eu-1')).rejects.toMatchObject({
+    await expect(registry.readRegistration('eu-1')).rejects.toMatchObject({
       code: 'ClusterUnavailable',
       retryable: true,
     });
@@ -85,16 +85,16 @@ describe('cluster registry', () => {
   it('refuses an empty parameter', async () => {
     const registry = await registryThatAnswers(holding(' \n'));
 
-    await expect(registry.readKubeconfig('eu-1')).rejects.toThrow('is empty');
+    await expect(registry.readRegistration('eu-1')).rejects.toThrow('is empty');
   });
 
   it('registers a cluster, and forgets what it knew of it', async () => {
     const registry = await registryThatAnswers(holding('old'), { body: {} }, holding('new'));
-    await registry.readKubeconfig('eu-1');
+    await registry.readRegistration('eu-1');
 
     await registry.writeKubeconfig('eu-1', 'new');
 
-    expect(await registry.readKubeconfig('eu-1')).toBe('new');
+    expect(await registry.readRegistration('eu-1')).toBe('new');
     expect(service?.requests[1]).toMatchObject({
       target: 'AmazonSSM.PutParameter',
       body: {
