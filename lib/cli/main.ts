@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'gc-scan': async () => (await import('./gc-scan/command.ts')).runGcScanCommand,
   policy: async () => (await import('./policy/command.ts')).runPolicyCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
+  report: async () => (await import('./report/command.ts')).runReportCommand,
 };
 /** Words of the command line that this version does not do yet. */
 const planned = ['dump', 'list', 'show', 'get', 'doctor'];
