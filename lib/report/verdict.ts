@@ -1,5 +1,5 @@
 import type { Report } from './report-schema.ts';
-import { bytesText, counted, percentText } from './words.ts';
+import { bytesText, counted, percentText, readableName } from './words.ts';
 
 /** One sentence: what fills the heap, from the strongest evidence that is there. */
 export function verdictOf(report: Omit<Report, 'verdict'>): string {
@@ -14,7 +14,7 @@ export function verdictOf(report: Omit<Report, 'verdict'>): string {
       : Math.max(1, totals.shallowBytes);
   const bytes = largest.heapBytes ?? largest.shallowBytes;
   const objects = counted(largest.instanceCount, 'object');
-  const lead = `${largest.className} takes ${percentText(bytes / total)} of the heap: ${objects}, ${bytesText(bytes)}`;
+  const lead = `${readableName(largest.className)} takes ${percentText(bytes / total)} of the heap: ${objects}, ${bytesText(bytes)}`;
   return retained.state === 'computed'
     ? `No single object keeps much of the heap; ${lead}.`
     : `${lead}. What keeps them was not computed.`;

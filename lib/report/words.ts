@@ -34,3 +34,31 @@ function scaled(value: number, base: number, units: readonly string[], space: st
   if (unit === 0) return `${value}${space}${units[0] ?? ''}`;
   return `${scaledValue < 99.95 ? scaledValue.toFixed(1) : Math.round(scaledValue)}${space}${units[unit] ?? ''}`;
 }
+
+const shownNameLength = 240;
+const elementNames: Readonly<Record<string, string>> = {
+  Z: 'boolean',
+  C: 'char',
+  F: 'float',
+  D: 'double',
+  B: 'byte',
+  S: 'short',
+  I: 'int',
+  J: 'long',
+};
+
+/** A name of any length, cut in the middle: both ends tell most. */
+export function shortName(name: string): string {
+  if (name.length <= shownNameLength) return name;
+  const half = shownNameLength / 2;
+  return `${name.slice(0, half)} … ${name.slice(-half)} (${name.length} characters)`;
+}
+
+/** A class as people write it, of a bounded length: `byte[]` for `[B`, `java.lang.Object[][]` for `[[Ljava.lang.Object;`. */
+export function readableName(className: string): string {
+  const depth = /^\[{0,255}/.exec(className)?.[0].length ?? 0;
+  const element = className.slice(depth);
+  const isArray = depth > 0 && (element in elementNames || /^L[^]+;$/.test(element));
+  if (!isArray) return shortName(className);
+  return shortName(elementNames[element] ?? element.slice(1, -1)) + '[]'.repeat(depth);
+}

@@ -1,6 +1,6 @@
 import type { Report } from '../report-schema.ts';
-import { bytesText, percentText } from '../words.ts';
-import { html, shortName, type Html } from './html.ts';
+import { bytesText, percentText, readableName } from '../words.ts';
+import { html, type Html } from './html.ts';
 import { treemap } from './treemap.ts';
 
 const width = 1_080;
@@ -21,10 +21,11 @@ export function heapMap({ classes, retained, totals }: Report): Html {
   if (rest > 0) items.push({ item: 'all other classes', weight: rest });
   const tiles = treemap(items, width, height).map((tile) => {
     const share = (tile.width * tile.height) / (width * height);
-    const words = `${shortName(tile.item)}: ${percentText(share)}, ${bytesText(Math.round(share * total))}`;
+    const words = `${readableName(tile.item)}: ${percentText(share)}, ${bytesText(Math.round(share * total))}`;
     const hasName = tile.width >= minNamedWidth && tile.height >= minNamedHeight;
     const room = Math.floor((tile.width - 10) / characterWidth);
-    const name = tile.item.length <= room ? tile.item : `…${tile.item.slice(1 - room)}`;
+    const whole = readableName(tile.item);
+    const name = whole.length <= room ? whole : `…${whole.slice(1 - room)}`;
     const [x, y, tileWidth, tileHeight] = [tile.x, tile.y, tile.width, tile.height].map((value) =>
       value.toFixed(1),
     );

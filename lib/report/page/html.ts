@@ -53,12 +53,3 @@ export function escaped(text: string): string {
     )
     .replace(/[&<>"'`]/g, (character) => entities[character] ?? '');
 }
-
-const shownNameLength = 240;
-
-/** A name of any length, cut in the middle: both ends tell most. */
-export function shortName(name: string): string {
-  if (name.length <= shownNameLength) return name;
-  const half = shownNameLength / 2;
-  return `${name.slice(0, half)} … ${name.slice(-half)} (${name.length} characters)`;
-}

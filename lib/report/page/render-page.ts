@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Report } from '../report-schema.ts';
-import { bytesText, counted, countText } from '../words.ts';
+import { bytesText, counted, countText, shortName } from '../words.ts';
 import { heapMap } from './heap-map.ts';
 import { Html, html } from './html.ts';
 import { pageScript } from './script.ts';
@@ -14,7 +14,7 @@ import { arrayTables, classTable, threadSection } from './tables.ts';
  * script. Names out of the dump are escaped.
  */
 export function renderPage(report: Report): string {
-  const title = `heapcatch: ${report.capture?.workload ?? report.dump.fileName}`;
+  const title = `heapcatch: ${shortName(report.capture?.workload ?? report.dump.fileName)}`;
   const policy = `default-src 'none'; style-src ${hashOf(pageStyle)}; script-src ${hashOf(pageScript)}; base-uri 'none'; form-action 'none'`;
   const page = html`<!doctype html>
     <html lang="en">

@@ -1,6 +1,6 @@
 import type { Report } from '../report-schema.ts';
-import { counted } from '../words.ts';
-import { html, shortName, type Html } from './html.ts';
+import { counted, readableName } from '../words.ts';
+import { html, type Html } from './html.ts';
 import { columnHead as head, numberCell as number } from './tables.ts';
 
 const shownCount = 100;
@@ -34,7 +34,7 @@ function loaderTable({ loaders }: Report): Html {
   const rows = loaders.slice(0, shownCount).map(
     ({ className, id, classCount }) =>
       html`<tr>
-        <td class="name">${shortName(className)}</td>
+        <td class="name">${readableName(className)}</td>
         <td class="name">${id}</td>
         ${number(classCount)}
       </tr>`,
@@ -59,7 +59,7 @@ function twinTable({ duplicateClasses }: Report): Html | undefined {
   const rows = duplicateClasses.slice(0, shownCount).map(
     ({ className, loaderCount }) =>
       html`<tr>
-        <td class="name">${shortName(className)}</td>
+        <td class="name">${readableName(className)}</td>
         ${number(loaderCount)}
       </tr>`,
   );

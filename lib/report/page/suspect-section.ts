@@ -1,6 +1,6 @@
 import type { Report, Suspect } from '../report-schema.ts';
-import { bytesText, countText, percentText } from '../words.ts';
-import { html, shortName, type Html } from './html.ts';
+import { bytesText, countText, percentText, readableName, shortName } from '../words.ts';
+import { html, type Html } from './html.ts';
 
 export function suspectSection({ retained }: Report): Html {
   if (retained.state === 'notComputed') {
@@ -12,7 +12,7 @@ export function suspectSection({ retained }: Report): Html {
   const largest = retained.largest.map(
     (row) =>
       html`<tr>
-        <td class="name">${shortName(row.className)}</td>
+        <td class="name">${readableName(row.className)}</td>
         <td class="name">${row.id}</td>
         <td class="number">${bytesText(row.heapBytes)}</td>
         <td class="number">${bytesText(row.retainedBytes)}</td>
@@ -48,7 +48,7 @@ function suspectArticle(suspect: Suspect): Html {
   const steps = suspect.path.map(
     ({ className, id, reference, retainedBytes }) =>
       html`<li class="step">
-        ${shortName(className)}
+        ${readableName(className)}
         <span class="quiet">${id}</span
         >${retainedBytes !== undefined && html` <span class="quiet">keeps ${bytesText(retainedBytes)}</span>`}${reference !== undefined && html` · <b>${shortName(reference)}</b>`}
       </li>`,
@@ -56,7 +56,7 @@ function suspectArticle(suspect: Suspect): Html {
   const contents = suspect.contents.map(
     ({ className, instanceCount, heapBytes }) =>
       html`<tr>
-        <td class="name">${shortName(className)}</td>
+        <td class="name">${readableName(className)}</td>
         <td class="number">${countText(instanceCount)}</td>
         <td class="number">${bytesText(heapBytes)}</td>
       </tr>`,

@@ -1,6 +1,6 @@
-import { bytesText, counted, countText, percentText } from '../words.ts';
+import { bytesText, counted, countText, percentText, readableName, shortName } from '../words.ts';
 import type { Report } from '../report-schema.ts';
-import { html, shortName, type Html } from './html.ts';
+import { html, type Html } from './html.ts';
 
 /** More rows make a page slow; report.json has all of them. */
 const shownClassCount = 1_000;
@@ -37,7 +37,7 @@ export function classTable({ classes, classNameCount, retained, totals }: Report
   const rows = classes.slice(0, shownClassCount).map((row) => {
     const own = row.heapBytes ?? row.shallowBytes;
     return html`<tr>
-      <td class="name">${shortName(row.className)}</td>
+      <td class="name">${readableName(row.className)}</td>
       ${numberCell(row.instanceCount)}${bytesCell(own)}${bytesCell(row.retainedBytes)}${numberCell(own / total, percentText(own / total))}${bar(own / total, (row.retainedBytes ?? own) / total)}
     </tr> `;
   });
@@ -71,7 +71,7 @@ export function arrayTables({ largestArrays, equalArrays }: Report): Html {
   const largest = largestArrays.map(
     (row) =>
       html`<tr>
-        <td class="name">${shortName(row.className)}</td>
+        <td class="name">${readableName(row.className)}</td>
         <td class="name">${row.id}</td>
         ${numberCell(row.elementCount)}${bytesCell(row.valueBytes)}
       </tr> `,
@@ -80,7 +80,7 @@ export function arrayTables({ largestArrays, equalArrays }: Report): Html {
     (row) =>
       html`<tr>
         <td class="name">
-          ${row.preview === undefined ? row.className : JSON.stringify(row.preview)}
+          ${row.preview === undefined ? readableName(row.className) : JSON.stringify(row.preview)}
         </td>
         ${numberCell(row.arrayCount)}${bytesCell(row.valueBytes)}
       </tr> `,
