@@ -3,7 +3,7 @@
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
-const pure = ['signal', 'policy', 'claim', 'jvm', 'gc-log', 'hprof', 'dump-index'];
+const pure = ['signal', 'policy', 'claim', 'jvm', 'gc-log', 'hprof', 'dump-index', 'report'];
 const adapters = ['aws', 'kubernetes'];
 const programs = ['forwarder', 'agent', 'cli', 'local'];
 

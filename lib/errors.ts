@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'InvalidIndexEntry'
   | 'InvalidConfiguration'
   | 'InvalidHprof'
+  | 'InvalidReport'
   | 'DecryptionFailed'
   // the outside world: mostly retryable
   | 'ClaimStoreUnavailable'

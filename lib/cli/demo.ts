@@ -12,8 +12,9 @@ export async function runDemoCommand(): Promise<number> {
     process.once(name, () => stop.abort(new Error('interrupted')));
   }
   try {
-    const holds = await runDemo(write, stop.signal);
+    const { holds, report } = await runDemo(write, stop.signal);
     write(holds ? '\ncaught, indexed and verified\n' : '\nsomething did not hold, see above\n');
+    if (report !== undefined) write(`${report.verdict}\n${report.pagePath}\n`);
     return holds ? 0 : 1;
   } catch (error) {
     if (stop.signal.aborted) return 130;

@@ -37,7 +37,7 @@ export class ClassTally implements SubRecordVisitor {
   shallowBytes = 0;
 
   loadClass(idHigh: number, idLow: number, nameHigh: number, nameLow: number): void {
-    const index = this.#indexOf(idHigh, idLow);
+    const index = this.indexOf(idHigh, idLow);
     this.#nameHighs[index] = nameHigh;
     this.#nameLows[index] = nameLow;
     this.loadedClassCount += 1;
@@ -51,14 +51,16 @@ export class ClassTally implements SubRecordVisitor {
     this.classCount += 1;
   }
 
-  instance(classHigh: number, classLow: number, valueBytes: number): void {
+  /** @returns the class's index, see `indexOf`. */
+  instance(classHigh: number, classLow: number, valueBytes: number): number {
     this.instanceCount += 1;
-    this.#count(classHigh, classLow, valueBytes);
+    return this.#count(classHigh, classLow, valueBytes);
   }
 
-  objectArray(classHigh: number, classLow: number, valueBytes: number): void {
+  /** @returns the index of the array's class. */
+  objectArray(classHigh: number, classLow: number, valueBytes: number): number {
     this.objectArrayCount += 1;
-    this.#count(classHigh, classLow, valueBytes);
+    return this.#count(classHigh, classLow, valueBytes);
   }
 
   primitiveArray(elementType: number, valueBytes: number): void {
@@ -86,26 +88,42 @@ export class ClassTally implements SubRecordVisitor {
     }
     for (let index = 0; index < this.#ids.count; index += 1) {
       const count = this.#counts[index] ?? 0;
-      if (count > 0) add(this.#nameOf(index, names), count, this.#bytes[index] ?? 0);
+      if (count > 0) add(this.nameOf(index, names), count, this.#bytes[index] ?? 0);
     }
     return byName;
   }
 
-  #nameOf(index: number, names: NameTable): string {
-    const name = names.textOf(this.#nameHighs[index] ?? 0, this.#nameLows[index] ?? 0);
-    if (name === undefined) return `class ${this.#ids.nameOf(index)}`;
-    // Hidden classes are `a/B$$Lambda+0x7f…` in a dump, and `a.B$$Lambda/0x7f…` elsewhere.
-    return name.replaceAll('/', '.').replace(/\+(?=0x[0-9a-f]+$)/, '/');
+  /** Classes that were named, described or instantiated so far: their indices are below. */
+  get knownClassCount(): number {
+    return this.#ids.count;
   }
 
-  #count(classHigh: number, classLow: number, valueBytes: number): void {
-    const index = this.#indexOf(classHigh, classLow);
+  /** Instances of one class of that name. */
+  countOf(index: number): number {
+    return this.#counts[index] ?? 0;
+  }
+
+  nameOf(index: number, names: NameTable): string {
+    const name = names.textOf(this.#nameHighs[index] ?? 0, this.#nameLows[index] ?? 0);
+    if (name === undefined) return `class ${this.#ids.nameOf(index)}`;
+    return javaName(name);
+  }
+
+  /** The index of a class, -1 when it was not seen. */
+  find(classHigh: number, classLow: number): number {
+    return this.#ids.indexOf(classHigh, classLow);
+  }
+
+  #count(classHigh: number, classLow: number, valueBytes: number): number {
+    const index = this.indexOf(classHigh, classLow);
     this.#counts[index] = (this.#counts[index] ?? 0) + 1;
     this.#bytes[index] = (this.#bytes[index] ?? 0) + valueBytes;
     this.shallowBytes += valueBytes;
+    return index;
   }
 
-  #indexOf(classHigh: number, classLow: number): number {
+  /** A small number for the class, the same as long as this tally lives. */
+  indexOf(classHigh: number, classLow: number): number {
     const index = this.#ids.add(classHigh, classLow);
     if (index === -1) throw invalidHprof(`more than ${maxClassCount} classes`);
     if (index >= this.#counts.length) {
@@ -117,4 +135,12 @@ export class ClassTally implements SubRecordVisitor {
     }
     return index;
   }
+}
+
+/**
+ * A class's name as GC.class_histogram prints it. Hidden classes are `a/B$$Lambda+0x7f…` in a dump, and
+ * `a.B$$Lambda/0x7f…` elsewhere.
+ */
+export function javaName(name: string): string {
+  return name.replaceAll('/', '.').replace(/\+(?=0x[0-9a-f]+$)/, '/');
 }

@@ -46,9 +46,7 @@ export class IdTable {
 
   /** The identifier as the JVM prints one. */
   nameOf(index: number): string {
-    const high = (this.#highs[index] ?? 0).toString(16);
-    const low = (this.#lows[index] ?? 0).toString(16);
-    return high === '0' ? `0x${low}` : `0x${high}${low.padStart(8, '0')}`;
+    return idText(this.#highs[index] ?? 0, this.#lows[index] ?? 0);
   }
 
   #place(index: number): void {
@@ -66,6 +64,12 @@ export class IdTable {
     this.#mask = capacity * 2 - 1;
     for (let index = 0; index < this.#count; index += 1) this.#place(index);
   }
+}
+
+/** An identifier as the JVM prints one. */
+export function idText(high: number, low: number): string {
+  const lowText = low.toString(16);
+  return high === 0 ? `0x${lowText}` : `0x${high.toString(16)}${lowText.padStart(8, '0')}`;
 }
 
 /** Copies the values of a full array into a larger one. */

@@ -8,15 +8,33 @@ import {
   type HprofHeader,
   type IdentifierByteSize,
 } from './records.ts';
+import type { SubRecordVisitor } from './sub-record-visitor.ts';
 import { SubRecordReader } from './sub-records.ts';
 
 const maxNameCount = 4_000_000;
 /** Identifier and text of the longest name. */
 const maxGatheredBytes = 8 + 65_535;
 
-/** Reads the records of a chain that tell of classes: UTF8, LOAD_CLASS, HEAP_DUMP and HEAP_DUMP_SEGMENT. */
+/** Is told of more than is counted. */
+export interface ContentsObserver {
+  /** In place of the tally, which it is to be handed on to. */
+  readonly subRecords: SubRecordVisitor;
+  header(header: HprofHeader): void;
+  /** LOAD_CLASS's serial number of a class, and its index in the tally. */
+  classSerial(serial: number, classIndex: number): void;
+  /** A FRAME record's body, whole. */
+  frame(body: Uint8Array): void;
+  /** A TRACE record's body, the first 64 KiB of it. */
+  trace(body: Uint8Array): void;
+}
+
+/**
+ * Reads the records of a chain that tell of classes: UTF8, LOAD_CLASS, HEAP_DUMP and HEAP_DUMP_SEGMENT, and for an
+ * observer FRAME and TRACE.
+ */
 export class RecordContents implements RecordVisitor {
   readonly tally = new ClassTally();
+  readonly #observer: ContentsObserver | undefined;
   readonly names: NameTable;
   nameCount = 0;
   timestampMillis: number | undefined;
@@ -28,14 +46,19 @@ export class RecordContents implements RecordVisitor {
   #bodyBytes = 0;
   #wantedBytes = 0;
 
-  constructor(maxNameBytes: number) {
+  constructor(maxNameBytes: number, observerOf?: (tally: ClassTally) => ContentsObserver) {
+    this.#observer = observerOf?.(this.tally);
     this.names = new NameTable({ maxCount: maxNameCount, maxBytes: maxNameBytes });
   }
 
   header(header: HprofHeader): void {
     this.timestampMillis = header.timestampMillis;
     this.#idBytes = header.identifierByteSize;
-    this.#subRecords = new SubRecordReader(header.identifierByteSize, this.tally);
+    this.#observer?.header(header);
+    this.#subRecords = new SubRecordReader(
+      header.identifierByteSize,
+      this.#observer?.subRecords ?? this.tally,
+    );
   }
 
   begin(tag: number, lengthBytes: number): void {
@@ -52,6 +75,19 @@ export class RecordContents implements RecordVisitor {
       this.#wantedBytes = 8 + 2 * id;
     } else if (isHeapDump(tag)) {
       this.#subRecords?.beginRecord(lengthBytes);
+    } else if (this.#observer) {
+      this.#beginStack(tag, lengthBytes);
+    }
+  }
+
+  #beginStack(tag: number, lengthBytes: number): void {
+    const frameBytes = 4 * this.#idBytes + 8;
+    if (tag === recordTag.frame) {
+      requireLength('FRAME', lengthBytes, frameBytes);
+      this.#wantedBytes = frameBytes;
+    } else if (tag === recordTag.trace) {
+      requireLength('TRACE', lengthBytes, 12);
+      this.#wantedBytes = Math.min(lengthBytes, maxGatheredBytes);
     }
   }
 
@@ -73,10 +109,15 @@ export class RecordContents implements RecordVisitor {
     const id = this.#idBytes;
     if (this.#tag === recordTag.utf8) {
       this.names.add(this.#high(0), this.#low(0), body.subarray(id, this.#wantedBytes));
+    } else if (this.#tag === recordTag.frame) {
+      this.#observer?.frame(body.subarray(0, this.#wantedBytes));
+    } else if (this.#tag === recordTag.trace) {
+      this.#observer?.trace(body.subarray(0, this.#wantedBytes));
     } else {
       // serial number, class, stack trace serial number, name
       const nameAt = 8 + id;
       this.tally.loadClass(this.#high(4), this.#low(4), this.#high(nameAt), this.#low(nameAt));
+      this.#observer?.classSerial(readU4(body, 0), this.tally.indexOf(this.#high(4), this.#low(4)));
     }
   }
 

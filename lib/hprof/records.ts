@@ -20,6 +20,8 @@ export interface HprofHeader {
 export const recordTag = {
   utf8: 0x01,
   loadClass: 0x02,
+  frame: 0x04,
+  trace: 0x05,
   heapDump: 0x0c,
   heapDumpSegment: 0x1c,
   heapDumpEnd: 0x2c,

@@ -1,9 +1,9 @@
 import { CaptureError, messageOf } from '../errors.ts';
 import { ClassLayouts } from './class-layouts.ts';
-import { RecordChain, type RecordVisitor } from './record-chain.ts';
-import { recordTag, type HprofHeader, type IdentifierByteSize } from './records.ts';
+import { HeapRecords } from './heap-records.ts';
+import { RecordChain } from './record-chain.ts';
+import type { IdentifierByteSize } from './records.ts';
 import type { ValueVisitor } from './sub-record-visitor.ts';
-import { SubRecordReader } from './sub-records.ts';
 
 /**
  * What is zeroed: the elements of primitive arrays (and so the text of every string in the heap), or of primitive
@@ -39,7 +39,9 @@ export class Redactor {
   constructor(options: RedactorOptions) {
     const { mode, segmentIdentifierByteSize, layouts = new ClassLayouts() } = options;
     this.#eraser = new PrimitiveEraser(mode, layouts);
-    const heapRecords = new HeapRecords(this.#eraser);
+    const heapRecords = new HeapRecords(this.#eraser, (idBytes) => {
+      this.#eraser.idBytes = idBytes;
+    });
     if (segmentIdentifierByteSize !== undefined) heapRecords.idBytes = segmentIdentifierByteSize;
     this.#chain = new RecordChain({
       fileHeader: segmentIdentifierByteSize === undefined ? 'expected' : 'absent',
@@ -66,39 +68,6 @@ export class Redactor {
         { cause: error },
       );
     }
-  }
-}
-
-/** Hands the bodies of heap dump records on; no other record holds values. */
-class HeapRecords implements RecordVisitor {
-  readonly #eraser: PrimitiveEraser;
-  #subRecords: SubRecordReader | undefined;
-  #inHeapDump = false;
-
-  constructor(eraser: PrimitiveEraser) {
-    this.#eraser = eraser;
-  }
-
-  set idBytes(identifierByteSize: IdentifierByteSize) {
-    this.#eraser.idBytes = identifierByteSize;
-    this.#subRecords = new SubRecordReader(identifierByteSize, this.#eraser);
-  }
-
-  header(header: HprofHeader): void {
-    this.idBytes = header.identifierByteSize;
-  }
-
-  begin(tag: number, lengthBytes: number): void {
-    this.#inHeapDump = tag === recordTag.heapDumpSegment || tag === recordTag.heapDump;
-    if (this.#inHeapDump) this.#subRecords?.beginRecord(lengthBytes);
-  }
-
-  body(chunk: Uint8Array, start: number, end: number): void {
-    if (this.#inHeapDump) this.#subRecords?.push(chunk, start, end);
-  }
-
-  end(): void {
-    if (this.#inHeapDump) this.#subRecords?.endRecord();
   }
 }
 
@@ -158,9 +127,9 @@ class PrimitiveEraser implements ValueVisitor {
     if (this.#instanceClass === -1) this.blankedInstanceCount += 1;
   }
 
-  classDump(...identifiers: readonly [number, number, number, number]): void {
+  classDump(classHigh: number, classLow: number, superHigh: number, superLow: number): void {
     this.#treatment = keep;
-    if (this.#all) this.#describedClass = identifiers;
+    if (this.#all) this.#describedClass = [classHigh, classLow, superHigh, superLow];
   }
 
   classValue(type: number): void {

@@ -71,8 +71,7 @@ export class HeapScan {
     );
     return {
       chain: this.#chain.state,
-      ...(timestampMillis !== undefined &&
-        timestampMillis <= maxDateMillis && { dumpTime: new Date(timestampMillis).toISOString() }),
+      ...dumpTimeOf(timestampMillis),
       topClasses: largestFirst.slice(0, this.#topCount),
       classNamed: (className) =>
         byName.get(className) ?? { className, instanceCount: 0, shallowBytes: 0 },
@@ -88,4 +87,10 @@ export class HeapScan {
       namesComplete: names.complete,
     };
   }
+}
+
+/** A header's time, if a Date can hold it. */
+export function dumpTimeOf(timestampMillis: number | undefined): { dumpTime?: string } {
+  if (timestampMillis === undefined || timestampMillis > maxDateMillis) return {};
+  return { dumpTime: new Date(timestampMillis).toISOString() };
 }

@@ -128,7 +128,7 @@ export class SubRecordReader {
         const valueBytes = readU4(data, valuesAt - 4);
         if (valueBytes > end - valuesAt) break;
         const classHigh = id === 8 ? readU4(data, valuesAt - 12) : 0;
-        visitor.instance(classHigh, readU4(data, valuesAt - 8), valueBytes);
+        visitor.instance(classHigh, readU4(data, valuesAt - 8), valueBytes, data, at);
         at = valuesAt + valueBytes;
         values?.values(data, valuesAt, at);
       } else if (first === tag.primitiveArray) {
@@ -138,7 +138,7 @@ export class SubRecordReader {
         const elementBytes = elementBytesByType[type] ?? 0;
         const valueBytes = readU4(data, valuesAt - 5) * elementBytes;
         if (elementBytes === 0 || valueBytes > end - valuesAt) break;
-        visitor.primitiveArray(type, valueBytes);
+        visitor.primitiveArray(type, valueBytes, data, at);
         at = valuesAt + valueBytes;
         values?.values(data, valuesAt, at);
       } else {
@@ -185,7 +185,7 @@ export class SubRecordReader {
         this.#readSubRecord(data, at, pieceBytes);
         return;
       case 'constants':
-        this.#takeClassValue(pieceBytes, data[at + 2] ?? 0);
+        this.#takeClassValue(pieceBytes, data[at + 2] ?? 0, data, -1);
         this.#countDown('staticsCount');
         return;
       case 'staticsCount':
@@ -193,7 +193,7 @@ export class SubRecordReader {
         this.#startList(data, at, 'statics', 'fieldsCount');
         return;
       case 'statics':
-        this.#takeClassValue(pieceBytes, data[at + this.#idBytes] ?? 0);
+        this.#takeClassValue(pieceBytes, data[at + this.#idBytes] ?? 0, data, at);
         this.#countDown('fieldsCount');
         return;
       case 'fieldsCount':
@@ -212,7 +212,8 @@ export class SubRecordReader {
       const classAt = at + 1 + id + 4;
       const valueBytes = readU4(data, classAt + id);
       this.#take(headBytes, valueBytes);
-      this.#visitor.instance(highOf(data, classAt, high), readU4(data, classAt + high), valueBytes);
+      const low = readU4(data, classAt + high);
+      this.#visitor.instance(highOf(data, classAt, high), low, valueBytes, data, at);
     } else if (first === tag.objectArray) {
       const valueBytes = readU4(data, at + 1 + id + 4) * id;
       const classAt = at + 1 + id + 8;
@@ -221,12 +222,14 @@ export class SubRecordReader {
         highOf(data, classAt, high),
         readU4(data, classAt + high),
         valueBytes,
+        data,
+        at,
       );
     } else if (first === tag.primitiveArray) {
       const type = data[at + 1 + id + 8] ?? 0;
       const valueBytes = readU4(data, at + 1 + id + 4) * primitiveBytes(type);
       this.#take(headBytes, valueBytes);
-      this.#visitor.primitiveArray(type, valueBytes);
+      this.#visitor.primitiveArray(type, valueBytes, data, at);
     } else if (first === tag.classDump) {
       this.#take(headBytes, 0);
       const superAt = at + 1 + id + 4;
@@ -235,11 +238,13 @@ export class SubRecordReader {
         readU4(data, at + 1 + high),
         highOf(data, superAt, high),
         readU4(data, superAt + high),
+        data,
+        at,
       );
       this.#startList(data, at + headBytes - 2, 'constants', 'staticsCount');
     } else {
       this.#take(headBytes, 0);
-      this.#visitor.root();
+      this.#visitor.root(data, at);
     }
   }
 
@@ -264,9 +269,9 @@ export class SubRecordReader {
     if (this.#remainingCount === 0) this.#expects = next;
   }
 
-  #takeClassValue(pieceBytes: number, type: number): void {
+  #takeClassValue(pieceBytes: number, type: number, data: Uint8Array, nameAt: number): void {
     this.#take(pieceBytes, type === 2 ? this.#idBytes : primitiveBytes(type));
-    this.#values?.classValue(type);
+    this.#values?.classValue(type, data, nameAt);
   }
 }
 

@@ -19,6 +19,7 @@ import { createLogger } from '../../log.ts';
 import { deployStack } from '../aws/deploy.ts';
 import { startLocalAws } from '../aws/local-aws.ts';
 import { startLocalCluster, type LocalCluster } from '../cluster/local-cluster.ts';
+import { reportOnCapture, type DemoReport } from './demo-report.ts';
 import { observedBus } from './observe.ts';
 import { compileApplication, requireMachine } from './preflight.ts';
 import { followCapture } from './follow.ts';
@@ -42,10 +43,13 @@ type Closers = (() => Promise<unknown>)[];
 /**
  * The main job on the embedded default: the real stack deployed into a local AWS, the real forwarder and agent, real
  * JVMs in a local cluster; one of three replicas leaks until its liveness probe kills it.
- * @returns whether the dump was caught, indexed and verified.
+ * @returns whether the dump was caught, indexed and verified, and what the report on it says.
  * @throws CaptureError NotSupported when the machine lacks something.
  */
-export async function runDemo(write: (text: string) => void, stop: AbortSignal): Promise<boolean> {
+export async function runDemo(
+  write: (text: string) => void,
+  stop: AbortSignal,
+): Promise<{ holds: boolean; report: DemoReport | undefined }> {
   const jdk = requireMachine();
   const folder = mkdtempSync(path.join(tmpdir(), 'heapcatch-demo-'));
   const closers: Closers = [() => rm(folder, { recursive: true, force: true })];
@@ -65,7 +69,9 @@ export async function runDemo(write: (text: string) => void, stop: AbortSignal):
     await startDemoForwarder(cluster, aws, folder, timeline, closers);
     cluster.createDeployment(demoNamespace, cartDeployment(markerText));
     const capture = await followCapture({ cluster, timeline, stop, clusterName, ...aws });
-    return await showResult({ objects: aws.objects, write, capture, markerText });
+    const holds = await showResult({ objects: aws.objects, write, capture, markerText });
+    const report = await reportOnCapture(aws.objects, capture.entry, folder);
+    return { holds: holds && report !== undefined, report };
   } finally {
     for (const close of closers.toReversed()) await close().catch(() => undefined);
   }
