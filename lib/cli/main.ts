@@ -6,6 +6,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./demo.ts')).runDemoCommand,
   'gc-scan': async () => (await import('./gc-scan/command.ts')).runGcScanCommand,
   policy: async () => (await import('./policy/command.ts')).runPolicyCommand,
+  redrive: async () => (await import('./redrive/command.ts')).runRedriveCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
 };
 /** Words of the command line that this version does not do yet. */
