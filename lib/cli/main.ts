@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'gc-scan': async () => (await import('./gc-scan/command.ts')).runGcScanCommand,
   policy: async () => (await import('./policy/command.ts')).runPolicyCommand,
   cluster: async () => (await import('./cluster/command.ts')).runClusterCommand,
+  redrive: async () => (await import('./redrive/command.ts')).runRedriveCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
   report: async () => (await import('./report/command.ts')).runReportCommand,
 };

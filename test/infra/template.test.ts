@@ -3,14 +3,18 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import {
+  actionsOfCalls,
+  actionsOfCommands,
+  commandsIn,
+  methodsOf,
+  portCallsOf,
+  reachedFiles,
+} from './aws-calls.ts';
+import { differs, placesOf, type Statement } from './places.ts';
 
 const project = path.resolve(import.meta.dirname, '../..');
 
-interface Statement {
-  Effect: string;
-  Action: string | string[];
-  Resource: unknown;
-}
 interface Resource {
   Type: string;
   DeletionPolicy?: string;
@@ -62,38 +66,169 @@ function variablesOf(properties: Record<string, unknown>): object {
   return (properties['Environment'] as { Variables?: object } | undefined)?.Variables ?? {};
 }
 
+/** With those that a condition brings. */
 function statements(document: unknown): Statement[] {
-  return (document as { Statement: Statement[] }).Statement;
+  const found = (document as { Statement: (Statement | { 'Fn::If': unknown[] })[] }).Statement;
+  return found.flatMap((one) =>
+    'Fn::If' in one ? one['Fn::If'].slice(1).filter(isStatement) : [one],
+  );
 }
 
-/** `role action` pairs of every role and managed policy. */
-function grantedActions(): string[] {
-  const roles = ofType('AWS::IAM::Role').flatMap(([name, role]) =>
-    (role.Properties['Policies'] as { PolicyDocument: unknown }[]).flatMap((policy) =>
-      statements(policy.PolicyDocument).flatMap((statement) =>
-        array(statement.Action).map((action) => `${name} ${action}`),
-      ),
-    ),
-  );
-  const policies = ofType('AWS::IAM::ManagedPolicy').flatMap(([name, policy]) =>
-    statements(policy.Properties['PolicyDocument']).flatMap((statement) =>
-      array(statement.Action).map((action) => `${name} ${action}`),
-    ),
-  );
-  return [...new Set([...roles, ...policies])].sort();
+function isStatement(value: unknown): value is Statement {
+  return typeof value === 'object' && value !== null && 'Action' in value;
 }
 
-function documentedActions(): string[] {
-  const page = readFileSync(path.join(project, 'docs/permissions.md'), 'utf8');
-  return [...page.matchAll(/^\| (\w+) \| `([a-z0-9]+:\w+)` \|/gm)]
-    .map((row) => `${row[1]!} ${row[2]!}`)
+interface Grant {
+  role: string;
+  action: string;
+  places: string[];
+}
+
+/** What roles and policies allow, one entry for each action of each, in the words of the page. */
+function grants(): Grant[] {
+  const documents = [
+    ...ofType('AWS::IAM::Role').flatMap(([name, { Properties }]) =>
+      (Properties['Policies'] as { PolicyDocument: unknown }[]).map((policy) => ({
+        role: name,
+        document: policy.PolicyDocument,
+      })),
+    ),
+    ...[...ofType('AWS::IAM::ManagedPolicy'), ...ofType('AWS::IAM::Policy')].map(
+      ([name, { Properties }]) => ({ role: name, document: Properties['PolicyDocument'] }),
+    ),
+  ];
+  const found = new Map<string, Grant>();
+  for (const { role, document } of documents) {
+    for (const statement of statements(document).filter(({ Effect }) => Effect === 'Allow')) {
+      for (const action of array(statement.Action)) {
+        const key = `${role} ${action}`;
+        const grant = found.get(key) ?? { role, action, places: [] };
+        grant.places = [...new Set([...grant.places, ...placesOf(statement)])];
+        found.set(key, grant);
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+const grantedActions = (): string[] =>
+  grants()
+    .map(({ role, action }) => `${role} ${action}`)
     .sort();
+
+function documentedRows(): { role: string; action: string; on: string; why: string }[] {
+  const page = readFileSync(path.join(project, 'docs/permissions.md'), 'utf8');
+  const row = /^\| (\w+) \| `([a-z0-9]+:\w+)` \| (.+?) \| (.*?) \|$/gm;
+  return [...page.matchAll(row)].map(([, role, action, on, why]) => ({
+    role: role!,
+    action: action!,
+    on: on!,
+    why: why!,
+  }));
 }
+
+/** What Lambda, or S3 and DynamoDB with the stack's key, need of a role besides what our code asks for. */
+const withoutACall = new Set([
+  'logs:CreateLogStream',
+  'logs:PutLogEvents',
+  'sqs:SendMessage',
+  'kms:GenerateDataKey',
+  'kms:Decrypt',
+  's3:ListBucket',
+]);
 
 describe('the synthesized template', () => {
   it('grants exactly the actions that docs/permissions.md lists', () => {
-    expect(grantedActions()).toEqual(documentedActions());
+    const documented = documentedRows().map(({ role, action }) => `${role} ${action}`);
+    expect(grantedActions()).toEqual(documented.sort());
     expect(grantedActions().length).toBeGreaterThan(30);
+  });
+
+  it('grants each where docs/permissions.md says, and that says why', () => {
+    const rows = new Map(documentedRows().map((row) => [`${row.role} ${row.action}`, row]));
+    const wrong = grants().flatMap(({ role, action, places }) => {
+      const row = rows.get(`${role} ${action}`);
+      const { lacks, tooMuch } = differs(row?.on ?? '', places);
+      const holds = lacks.length === 0 && tooMuch === '' && row?.why !== '';
+      return holds ? [] : [{ role, action, lacks, tooMuch, why: row?.why }];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it.each(['capture', 'seal', 'sweep'])(
+    'grants %s what its code calls, and nothing that it does not',
+    (name) => {
+      const role = `${name.slice(0, 1).toUpperCase()}${name.slice(1)}Role`;
+      const granted = grants().filter((grant) => grant.role === role);
+      const called = new Set(portCallsOf(name).flatMap((call) => actionsOfCalls[call]!));
+      // The way into the clusters is no port's: every function takes it, through lib/aws.
+      called.add('ssm:GetParameter');
+      const wayIn = granted.filter(({ action }) => action === 'secretsmanager:GetSecretValue');
+      for (const { action } of wayIn) called.add(action);
+
+      expect(
+        [...called].filter((action) => !granted.some((grant) => grant.action === action)),
+      ).toEqual([]);
+      expect(
+        granted
+          .map(({ action }) => action)
+          .filter((action) => !called.has(action) && !withoutACall.has(action)),
+      ).toEqual([]);
+    },
+  );
+
+  it('knows every method of the ports, and every call of the SDK that the functions can make', () => {
+    const ports = {
+      ObjectStore: 'capture/ports',
+      DataKeys: 'capture/ports',
+      ClaimStore: 'claim/claim-store',
+    };
+    const methods = Object.entries(ports).flatMap(([port, file]) =>
+      methodsOf(port, `lib/${file}.ts`).map((method) => `${port}.${method}`),
+    );
+    expect(methods.sort()).toEqual(Object.keys(actionsOfCalls).sort());
+
+    const files = ['capture', 'seal', 'sweep'].flatMap((name) =>
+      reachedFiles(`functions/${name}.ts`),
+    );
+    // The CLI registers a cluster by the same module.
+    const made = commandsIn(files).filter(
+      (name) => !['PutParameter', 'DeleteParameter'].includes(name),
+    );
+    expect(made.filter((name) => actionsOfCommands[name] === undefined)).toEqual([]);
+    const granted = new Set(grants().map(({ action }) => action));
+    const asked = made.flatMap((name) => actionsOfCommands[name]!);
+    expect(asked.filter((action) => !granted.has(action))).toEqual([]);
+  });
+
+  it('lets the forwarder do what it calls', () => {
+    const made = commandsIn(reachedFiles('lib/forwarder/main.ts'));
+    const granted = grants().filter(({ role }) => role === 'ForwarderPolicy');
+    expect(made.flatMap((name) => actionsOfCommands[name]!)).toEqual(
+      granted.map(({ action }) => action),
+    );
+  });
+
+  it('lets the reader read, and no role in the cluster or of a function read a dump as a whole but the finishers', () => {
+    const readers = grants().filter(
+      ({ action, places }) => action === 's3:GetObject' && places.includes('`dumps/*`'),
+    );
+    expect(readers.map(({ role }) => role).sort()).toEqual([
+      'DumpReaderRole',
+      'SealRole',
+      'SweepRole',
+    ]);
+    const reader = grants().filter(({ role }) => role === 'DumpReaderRole');
+    expect(reader.map(({ action }) => action).sort()).toEqual([
+      'kms:Decrypt',
+      's3:GetObject',
+      's3:ListBucket',
+    ]);
+    const policy = JSON.stringify(resources['DumpBucketPolicy']!.Properties);
+    expect(policy).toContain('"Sid":"OnlyReadersRead","Effect":"Deny"');
+    expect(conditions?.['OnlyReadersRead']).toEqual({
+      'Fn::Equals': [{ Ref: 'ReadersOnly' }, 'true'],
+    });
   });
 
   it('lets capture read nothing of a dump but how far it is', () => {
@@ -120,7 +255,7 @@ describe('the synthesized template', () => {
 
     expect(onEncryptionKey).toEqual([['CaptureRole', ['kms:GenerateDataKey']]]);
     expect(conditions?.['EncryptionKeyGiven']).toEqual({
-      'Fn::Not': [{ 'Fn::Equals': ['', ''] }],
+      'Fn::Not': [{ 'Fn::Equals': [{ Ref: 'EncryptionKeyArn' }, ''] }],
     });
   });
 
@@ -129,7 +264,7 @@ describe('the synthesized template', () => {
       for (const policy of role.Properties['Policies'] as { PolicyDocument: unknown }[]) {
         for (const statement of statements(policy.PolicyDocument)) {
           expect(array(statement.Action).filter((action) => action.includes('*'))).toEqual([]);
-          expect(array(statement.Resource)).not.toContain('*');
+          if (statement.Effect === 'Allow') expect(array(statement.Resource)).not.toContain('*');
         }
       }
     }
@@ -197,7 +332,9 @@ describe('the synthesized template', () => {
     );
     const policy = JSON.stringify(resources['DumpBucketPolicy']!.Properties);
     expect(policy).toContain('aws:SecureTransport');
-    expect(conditions?.['TlsOnly']).toEqual({ 'Fn::Not': [{ 'Fn::Equals': ['false', 'true'] }] });
+    expect(conditions?.['TlsOnly']).toEqual({
+      'Fn::Not': [{ 'Fn::Equals': [{ Ref: 'AllowPlainHttp' }, 'true'] }],
+    });
   });
 
   it('has the claim table that lib/claim defines', async () => {

@@ -20,6 +20,7 @@ export interface FakeApi {
 
 export async function startFakeApi(
   answer: (request: SeenRequest, response: http.ServerResponse) => void,
+  port = 0,
 ): Promise<FakeApi> {
   const requests: SeenRequest[] = [];
   const server = http.createServer((request, response) => {
@@ -39,10 +40,10 @@ export async function startFakeApi(
   });
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => sockets.add(socket));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const bound = server.address() as AddressInfo;
   return {
-    kubeconfig: kubeconfigFor(`http://127.0.0.1:${port}`),
+    kubeconfig: kubeconfigFor(`http://127.0.0.1:${bound.port}`),
     requests,
     server,
     close: () =>

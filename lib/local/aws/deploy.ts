@@ -35,6 +35,17 @@ export async function deployStack(options: {
   return { stackName: `heapcatch-${options.stage}` };
 }
 
+/**
+ * Removes a deployed stack with the serverless program. Bucket and key stay, with what is in them.
+ * @throws CaptureError InvalidConfiguration with the program's last lines.
+ */
+export async function removeStack(options: {
+  stage: string;
+  env: Readonly<Record<string, string>>;
+}): Promise<void> {
+  await serverless(['remove', '--stage', options.stage], options.env, undefined);
+}
+
 async function serverless(
   args: readonly string[],
   env: Readonly<Record<string, string>>,

@@ -1,10 +1,9 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { CaptureError } from '../../errors.ts';
+import { installedPython } from '../python-venv.ts';
 
 /** A local AWS account: CloudFormation, Lambda, EventBridge, SNS, SQS, S3, DynamoDB, SSM, IAM, KMS. */
 export interface LocalAws {
@@ -32,7 +31,12 @@ export async function startLocalAws(options: {
   report?: (line: string) => void;
 }): Promise<LocalAws> {
   const bindAddress = options.bindAddress ?? '127.0.0.1';
-  const python = installedPython(options.report ?? ((): void => undefined));
+  const python = installedPython({
+    name: 'local-aws',
+    what: 'the local AWS',
+    requirements,
+    ...(options.report === undefined ? {} : { report: options.report }),
+  });
   const port = await freePort(bindAddress);
   mkdirSync(path.join(options.stateFolder, 'tmp'), { recursive: true });
   const logFile = path.join(options.stateFolder, 'local-aws.log');
@@ -70,46 +74,6 @@ export async function startLocalAws(options: {
     AWS_REGION: 'us-east-1',
   };
   return { endpoint, env, close };
-}
-
-/** The venv's Python, installed on first use. Two installers at once: the first rename wins. */
-function installedPython(report: (line: string) => void): string {
-  const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12);
-  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
-  const venv = path.join(cache, 'heapcatch', `local-aws-${hash}`);
-  const python = path.join(venv, 'bin', 'python');
-  if (existsSync(python)) return python;
-  const probe = spawnSync('python3', [
-    '-c',
-    'import sys, venv, ensurepip; sys.exit(0 if sys.version_info >= (3, 10) else 9)',
-  ]);
-  if (probe.status !== 0) {
-    throw new CaptureError(
-      'NotSupported',
-      'no usable Python: the local AWS needs python3 3.10 or newer with venv (Debian: python3-venv)',
-    );
-  }
-  report('installing the local AWS (once, from PyPI, hashes checked)');
-  const draft = `${venv}-${process.pid}`;
-  mkdirSync(path.dirname(venv), { recursive: true });
-  rmSync(draft, { recursive: true, force: true });
-  run('python3', ['-m', 'venv', draft]);
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
-  run(path.join(draft, 'bin', 'python'), [...pip, '--require-hashes', '-r', requirements]);
-  try {
-    renameSync(draft, venv);
-  } catch (error) {
-    rmSync(draft, { recursive: true, force: true });
-    if (!existsSync(python)) throw error;
-  }
-  return python;
-}
-
-function run(command: string, args: readonly string[]): void {
-  const result = spawnSync(command, args, { encoding: 'utf8', timeout: 300_000 });
-  if (result.status === 0) return;
-  const said = result.stderr.trim().split('\n').slice(-3).join(' ').slice(0, 400);
-  throw new CaptureError('InvalidConfiguration', `${command} ${args[1] ?? ''} failed: ${said}`);
 }
 
 /** A port nobody listens on now. */

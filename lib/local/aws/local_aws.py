@@ -1,9 +1,10 @@
-"""Starts ministack 1.5.33 with five of its gaps closed:
+"""Starts ministack 1.5.33 with six of its gaps closed:
 1. EventBridge rule -> Lambda and SNS -> Lambda take Lambda's asynchronous path (retries, then OnFailure or dead-letter queue).
 2. An EventBridge target's DeadLetterConfig is used when the function is missing.
 3. A throttled asynchronous invocation waits and consumes no retry.
 4. CloudFormation's ReservedConcurrentExecutions is applied.
 5. PutEvents refuses a malformed Detail (FailedEntryCount) and an entry over 1 MiB.
+6. aws:PrincipalArn of a role's session is the role's ARN.
 It replaces private functions: valid for this version alone, and it asserts that they exist."""
 import json, sys, logging
 from ministack.services import eventbridge as eb, sns, lambda_svc as lam
@@ -111,6 +112,17 @@ def _sns_deliver(endpoint, envelope, topic_arn, sub_arn, msg_id, raw_message, me
         log.warning("SNS fanout: Lambda function %s not found", name); return
     lam.invoke_async_with_retry(lam._execution_record_for_config(func, config), {"Records": [{"EventVersion": "1.0", "EventSubscriptionArn": sub_arn, "EventSource": "aws:sns", "Sns": json.loads(envelope)}]})
 sns._deliver_to_lambda = _sns_deliver
+
+from ministack.core import iam_evaluator as iam
+_orig_key = iam._resolve_condition_key
+def _resolve_condition_key(key, ctx):
+    value = _orig_key(key, ctx)
+    if key.lower() == "aws:principalarn" and ":assumed-role/" in str(value):
+        # Roles with a path lose it here; the stack's have none.
+        head, rest = value.split(":assumed-role/", 1)
+        return head.replace(":sts:", ":iam:") + ":role/" + rest.split("/")[0]
+    return value
+iam._resolve_condition_key = _resolve_condition_key
 
 def _end_with_stdin():
     """Whoever started this holds the other end of stdin: when it dies, so do this process and its functions."""
