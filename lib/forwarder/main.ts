@@ -9,6 +9,7 @@ import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
 import { Callers, tokenAudience } from './callers.ts';
+import { CapturesSeen } from './captures-seen.ts';
 import { readForwarderConfig, type ForwarderConfig } from './config.ts';
 import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
 import { createForwarderMetrics } from './metrics.ts';
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
   const callers = new Callers({ review, now, log });
   const history = new SensorHistory();
+  const captures = new CapturesSeen();
   const forwarder = await startForwarder({
     ...config,
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
@@ -52,8 +54,9 @@ async function main(): Promise<void> {
       ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
     }),
     metrics,
-    routes: forwarderRoutes({ config, callers, history, metrics, time: systemTime, log }),
+    routes: forwarderRoutes({ config, callers, history, captures, metrics, time: systemTime, log }),
     history,
+    captures,
     time: systemTime,
     random: Math.random,
     log,

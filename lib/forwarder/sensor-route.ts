@@ -1,64 +1,24 @@
-import { CaptureError, messageOf } from '../errors.ts';
 import { maxReportBytes, sensorReportSchema } from '../signal/sensor-report.ts';
 import { validate } from '../validation.ts';
-import type { ApiAnswer, Route } from './api.ts';
+import { agentRoute } from './agent-word.ts';
+import type { Route } from './api.ts';
 import type { Callers } from './callers.ts';
 import type { SensorWatch } from './sensor-watch.ts';
 
 export const sensorPath = '/v1/sensor';
 
-/** The node agent's service account (infra/kubernetes/components/node-agent). */
-const agent = { namespace: 'heapcatch', serviceAccountName: 'heapcatch-agent' };
-
 /**
- * `POST /v1/sensor`: a report of a node's agent. 200 with what became of it; 401 without a valid token, 403 for one of
- * somebody else or another node, 400 for a report that is not valid, 503 where the token cannot be judged now: the agent keeps it and comes again.
+ * `POST /v1/sensor`: a report of a node's agent. 200 with what became of it; refusals as agentRoute. What is answered with 503
+ * the agent keeps, and comes again.
  */
 export function sensorRoute(options: {
   readonly watch: Pick<SensorWatch, 'take'>;
   readonly callers: Pick<Callers, 'of'>;
 }): Route {
-  return {
-    method: 'POST',
-    path: sensorPath,
-    maxBodyBytes: maxReportBytes,
-    handle: async ({ bearerToken, body }) => {
-      const asked = await options.callers.of(bearerToken);
-      if (asked.outcome === 'unknown') return answerOf(503, 'the token cannot be judged now');
-      if (asked.outcome === 'refused')
-        return answerOf(401, 'accepted is a token of the node agent');
-      const { namespace, serviceAccountName, nodeName } = asked.caller;
-      if (namespace !== agent.namespace || serviceAccountName !== agent.serviceAccountName) {
-        return answerOf(403, `accepted is ${agent.namespace}/${agent.serviceAccountName}`);
-      }
-      try {
-        const report = validate(
-          sensorReportSchema,
-          parsed(body),
-          'InvalidSensorReport',
-          'sensor report',
-        );
-        if (nodeName !== undefined && nodeName !== report.nodeName) {
-          return answerOf(403, `the token is of an agent of node ${nodeName}`);
-        }
-        return { status: 200, body: options.watch.take(report) };
-      } catch (error) {
-        if (!(error instanceof CaptureError && error.code === 'InvalidSensorReport')) throw error;
-        return answerOf(400, messageOf(error));
-      }
-    },
-  };
-}
-
-function answerOf(status: number, error: string): ApiAnswer {
-  return { status, body: { error } };
-}
-
-/** `undefined`, which no schema accepts, for what is no JSON. */
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8')) as unknown;
-  } catch {
-    return undefined;
-  }
+  const code = 'InvalidSensorReport';
+  return agentRoute({
+    ...{ path: sensorPath, maxBodyBytes: maxReportBytes, callers: options.callers, code },
+    read: (raw) => validate(sensorReportSchema, raw, code, 'sensor report'),
+    take: (report) => ({ status: 200, body: options.watch.take(report) }),
+  });
 }
