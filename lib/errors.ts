@@ -6,6 +6,7 @@ export type ErrorCode =
   // bad input: permanent
   | 'InvalidSignal'
   | 'InvalidPolicy'
+  | 'InvalidAgentWord'
   | 'InvalidSensorReport'
   | 'InvalidTicket'
   | 'InvalidManifest'

@@ -6,6 +6,7 @@ import { startDaemon } from './daemon.ts';
 import { fetchTicket } from './fetch-ticket.ts';
 import type { JvmReach } from './jvm-reach.ts';
 import { startSensor, type SensorSettings } from './sensor-service.ts';
+import { tellReleased } from './tell-released.ts';
 
 const exitCodes: Readonly<Record<CaptureEnd, number>> = { whole: 0, unfinished: 1, faulty: 4 };
 /** `start` waits for the daemon's answer; an ephemeral container has nobody who would start it again. */
@@ -49,7 +50,13 @@ export async function serveCaptures(
     ...options,
     log: settings.log,
     fetchTicket: (ticketUrl) => fetchTicket(ticketUrl, servedTicketTimeoutSeconds),
-    run: (ticket) => runCapture({ ticket, metrics, ...settings }),
+    run: (ticket) =>
+      runCapture({
+        ...{ ticket, metrics, ...settings },
+        onJvmReleased: () => {
+          if (options.sensor) void tellReleased(options.sensor, ticket, settings.log);
+        },
+      }),
     metricsText: () => metrics.text() + (sensor?.metricsText() ?? ''),
   });
   settings.log.info('agent stops; captures that run may end', { signal: await signalled });

@@ -15,7 +15,7 @@ import {
   noteFault,
 } from './evidence-steps.ts';
 import { pidsInSight } from './find-jvm.ts';
-import { saveHeapDump, type HeapDumpOutcome } from './heap-dump.ts';
+import { saveHeapDump, type HeapDumpOptions, type HeapDumpOutcome } from './heap-dump.ts';
 import { askJvmFacts } from './jvm-facts.ts';
 import { directReach, type JvmReach } from './jvm-reach.ts';
 import { collectLeftover, type StoredLeftover } from './leftovers.ts';
@@ -28,7 +28,7 @@ import { agentVersion } from './version.ts';
 import { niceThisProcess, planWorkBeside } from './work-beside.ts';
 import { sizesOf, type Pace, type ShapeSizes } from './work-plan.ts';
 
-export interface CaptureOptions {
+export interface CaptureOptions extends Pick<HeapDumpOptions, 'onJvmReleased'> {
   readonly ticket: Ticket;
   /** Where processes are looked up, `/proc` in a pod. */
   readonly procRoot: string;
@@ -215,7 +215,7 @@ async function dumpHeap(
       ? undefined
       : new HolePuncher({ log, stepBytes, headBytes: sizes.blockBytes });
   const outcome = await saveHeapDump({
-    ...{ sizes, pace, order: ticket.heapDump },
+    ...{ sizes, pace, order: ticket.heapDump, onJvmReleased: capture.onJvmReleased },
     ...{ ticket, live, reach, jvm, attached, stop, partsDeadline, progress },
     ...{ log, stallSeconds: capture.stallSeconds ?? 60 },
     ...(jdkMajor !== undefined && { jdkMajor }),

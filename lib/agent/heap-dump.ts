@@ -2,6 +2,7 @@ import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError } from '../errors.ts';
 import { firstParallelDumpMajor, heapDumpCommand } from '../jvm/diagnostic-commands.ts';
+import { parseHeapDumpReply } from '../jvm/diagnostic-replies.ts';
 import type { Logger } from '../log.ts';
 import type { AttachedJvm } from './attach.ts';
 import { findDumpPlace, type DumpPlace } from './dump-place.ts';
@@ -46,6 +47,8 @@ export interface HeapDumpOptions {
    * bucket and is not read again. The file is open for reading only, and for no longer than the call.
    */
   readonly onDurable?: OnDurable;
+  /** Is told, once, that the JVM has written its dump and that the rest is read from a file that is held open. */
+  readonly onJvmReleased?: (() => void) | undefined;
 }
 
 /** `dump` is stored whole, perhaps with a fault; or not, and then `storedPartCount` parts lie there without it. */
@@ -169,6 +172,17 @@ async function follow(
   const reply = attached.run(command, { timeoutSeconds, signal, maxBytes: 4_096 });
   if (options.pace === 'heldBack' && !place.windowed) upload.holdUntil(reply);
   let seenBytes = 0;
+  let answered = false;
+  const releaseJvm = (): void => {
+    if (answered && seenBytes > 0) options.onJvmReleased?.();
+  };
+  reply.then(
+    ({ output }) => {
+      answered = parseHeapDumpReply(Buffer.from(output).toString()).said !== 'unknown';
+      releaseJvm();
+    },
+    () => undefined,
+  );
   try {
     const end = await followDump({
       directory: place.directory,
@@ -181,11 +195,13 @@ async function follow(
       stopReason: () => stopReason(stop, upload),
       stallSeconds: options.stallSeconds,
       onBytes: (bytes) => {
-        if (seenBytes === 0) {
+        const first = seenBytes === 0;
+        seenBytes += bytes;
+        if (first) {
           onTime('firstByteTime');
           log.info('dump begun');
+          releaseJvm();
         }
-        seenBytes += bytes;
         report();
       },
     });

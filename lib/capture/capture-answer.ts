@@ -51,11 +51,19 @@ const quietReasons: ReadonlySet<string> = new Set<CaptureAnswer['reason']>([
   'ClaimLost',
 ]);
 
+const hookQuietReasons: ReadonlySet<string> = new Set<CaptureAnswer['reason']>([
+  'AlreadyCaptured',
+  'DryRun',
+  'ClaimLost',
+]);
+
 /**
  * Whether this answer is only logged and not shown as an Event on the pod. The end of a container is one of those that
  * come all the time, most of them with nothing left: only what was found is told, when it is sealed.
  */
 export function isQuiet(answer: CaptureAnswer, signalReason: SignalReason): boolean {
+  // A hook that holds its pod waits for the word; only of a twin there is one already.
+  if (signalReason === 'PreStop') return hookQuietReasons.has(answer.reason);
   const isEnd = signalReason === 'ContainerTerminated' || signalReason === 'PodEvicted';
   if (isEnd && answer.decision !== 'failed') return true;
   return quietReasons.has(answer.reason);

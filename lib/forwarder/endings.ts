@@ -1,7 +1,10 @@
 import { isMemoryOrJvm, judgeEnd, type EndHistory, type Killer } from '../policy/end-of-life.ts';
+import { lastNumbers } from '../policy/last-numbers.ts';
 import type { ContainerFacts, PodFacts } from '../policy/pod-facts.ts';
+import { thresholdsOf } from '../policy/policy.ts';
+import type { MetricSample } from '../policy/thresholds.ts';
 import { verdictOf, type LastEnd } from '../signal/ending.ts';
-import type { Signal } from '../signal/signal.ts';
+import type { Signal, SignalReason } from '../signal/signal.ts';
 import type { PodCache } from './pod-cache.ts';
 import { RecentMap } from './recent-map.ts';
 import type { SensorHistory } from './sensor-history.ts';
@@ -39,7 +42,26 @@ export class Endings {
     this.#noteKiller(signal);
     const container = pod?.containers.find((one) => one.containerName === signal.containerName);
     const lastEnd = this.lastEndOf(signal.podUid ?? '', container, signal.observedTime);
-    return lastEnd === undefined ? signal : { ...signal, lastEnd };
+    const numbers = killReasons.has(signal.reason)
+      ? { ...this.numbersAtKill(signal), ...signal.numbers }
+      : signal.numbers;
+    return { ...signal, numbers, ...(lastEnd === undefined ? {} : { lastEnd }) };
+  }
+
+  /** Who is killing a container, as far as the cluster has told; `undefined` when it has told of no kill. */
+  killerOf(life: Pick<Signal, 'podUid' | 'containerName' | 'containerID'>): Killer | undefined {
+    return this.#killers.get(lifeOf(life));
+  }
+
+  /** What the sensor says of a container that is killed at that time (lastNumbers); empty where it told nothing. */
+  numbersAtKill(
+    killed: Pick<Signal, 'podUid' | 'containerID' | 'observedTime' | 'policy'>,
+  ): Signal['numbers'] {
+    const { policy } = killed;
+    return lastNumbers(
+      this.#samplesBefore(killed),
+      policy === undefined ? [] : thresholdsOf(policy),
+    );
   }
 
   #noteKiller(signal: Signal): void {
@@ -78,13 +100,22 @@ export class Endings {
     return age >= 0 && age <= maxWatchMilliseconds ? lastEnd : undefined;
   }
 
-  /** Worst values of the ten minutes before the end. */
-  #historyOf({ podUid = '', containerID = '', observedTime }: Signal): EndHistory {
+  /** Of the ten minutes before that time. */
+  #samplesBefore({
+    podUid = '',
+    containerID = '',
+    observedTime,
+  }: Pick<Signal, 'podUid' | 'containerID' | 'observedTime'>): readonly MetricSample[] {
     const end = Date.parse(observedTime);
-    const samples = (this.#history?.of(podUid, containerID) ?? []).filter(
+    return (this.#history?.of(podUid, containerID) ?? []).filter(
       ({ epochMilliseconds }) =>
         epochMilliseconds >= end - historySeconds * 1_000 && epochMilliseconds <= end + 2_000,
     );
+  }
+
+  /** Worst values of the ten minutes before the end. */
+  #historyOf(signal: Signal): EndHistory {
+    const samples = this.#samplesBefore(signal);
     const worst: Record<string, number> = {};
     const note = (name: string, value: number | undefined): void => {
       if (value === undefined || !Number.isFinite(value) || value < 0) return;
@@ -107,6 +138,13 @@ export class Endings {
     return worst;
   }
 }
+
+/** A kill has begun: whether it is worth a dump can depend on what the sensor saw. */
+const killReasons: ReadonlySet<SignalReason> = new Set([
+  'PodDeleting',
+  'ContainerKilling',
+  'PreStop',
+]);
 
 const historyNames = [
   'heapUsedPercent',
@@ -139,7 +177,7 @@ function lastEndFrom(termination: ContainerFacts['lastTermination']): LastEnd | 
   return isMemoryOrJvm(cause) ? { cause, endTime: termination.finishedTime } : undefined;
 }
 
-function lifeOf(signal: Signal): string {
+function lifeOf(signal: Pick<Signal, 'podUid' | 'containerName' | 'containerID'>): string {
   return `${containerOf(signal)}/${signal.containerID ?? ''}`;
 }
 

@@ -7,6 +7,7 @@ import type { Signal } from '../signal/signal.ts';
 import type { SignalBus } from '../signal/signal-bus.ts';
 import type { WatchSource } from '../signal/watch-source.ts';
 import { startApi, type ApiTls, type Route } from './api.ts';
+import type { CapturesSeen } from './captures-seen.ts';
 import { startHttp } from './http.ts';
 import { Endings, type EndHistorySource } from './endings.ts';
 import { Leadership } from './leadership.ts';
@@ -39,6 +40,8 @@ export interface ForwarderOptions {
   routes?: (intake: SignalIntake, known: Known) => readonly Route[];
   /** What the sensor measured; without it ends are judged by what Kubernetes says of them. */
   history?: EndHistorySource;
+  /** Told what the functions say of captures, for whoever waits for their end. */
+  captures?: Pick<CapturesSeen, 'heard'>;
   source: WatchSource;
   /** Without it there are no JvmMonitors. */
   monitorApi?: JvmMonitorApi;
@@ -55,7 +58,10 @@ export interface ForwarderOptions {
 
 /** What routes may ask of the forwarder beside the intake. */
 export interface Known {
-  pods: Pick<PodCache, 'get' | 'all'>;
+  clusterName: string;
+  pods: Pick<PodCache, 'get' | 'getByUid' | 'all'>;
+  policies: PodPolicies;
+  endings: Endings;
   /** Whether the pods of a namespace are watched. */
   watches(namespace: string): boolean;
   /** Why the pods are not all known; empty when they are. */
@@ -113,12 +119,13 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const unreadyReasons = (): readonly string[] => health.unreadyReasons();
   const watches = (namespace: string): boolean =>
     options.namespaces.includes('') || options.namespaces.includes(namespace);
-  const routes = options.routes?.(intake, { pods, watches, unreadyReasons, leadership }) ?? [];
+  const shared = { ...known, endings, watches, unreadyReasons, leadership };
+  const routes = options.routes?.(intake, shared) ?? [];
   const apis = await startApis(options, routes, signal).catch(async (error: unknown) => {
     await Promise.all([sender.close(flushDeadlineSeconds), http.close()]);
     throw error;
   });
-  const captureSeen = (word: CaptureWord): void => monitorPart.captureSeen(word);
+  const captureSeen = hearers(monitorPart, options.captures);
   const observer = new Observer({ ...known, send: hear, captureSeen, time, metrics, log, signal });
 
   const watchers = Promise.all(
@@ -139,6 +146,16 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
       await sender.close(flushDeadlineSeconds);
       await http.close();
     },
+  };
+}
+
+function hearers(
+  monitorPart: MonitorPart,
+  captures: ForwarderOptions['captures'],
+): (word: CaptureWord) => void {
+  return (word) => {
+    monitorPart.captureSeen(word);
+    captures?.heard(word);
   };
 }
 

@@ -11,6 +11,7 @@ import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
 import { createLogger } from '../log.ts';
 import { Callers, tokenAudience } from './callers.ts';
+import { CapturesSeen } from './captures-seen.ts';
 import { readForwarderConfig, type ForwarderConfig } from './config.ts';
 import { flushDeadlineSeconds, startForwarder } from './forwarder.ts';
 import { createForwarderMetrics } from './metrics.ts';
@@ -45,6 +46,7 @@ async function main(): Promise<void> {
   const callers = new Callers({ review, now, log });
   const history = new SensorHistory();
   const { election, ...told } = config;
+  const captures = new CapturesSeen();
   const forwarder = await startForwarder({
     ...told,
     ...(election && {
@@ -62,8 +64,9 @@ async function main(): Promise<void> {
       ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
     }),
     metrics,
-    routes: forwarderRoutes({ config, callers, history, metrics, time: systemTime, log }),
+    routes: forwarderRoutes({ config, callers, history, captures, metrics, time: systemTime, log }),
     history,
+    captures,
     time: systemTime,
     random: Math.random,
     log,

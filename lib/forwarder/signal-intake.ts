@@ -135,7 +135,11 @@ export class SignalIntake {
   }
 }
 
-function containerOf(pod: PodFacts, containerName: string | undefined) {
+/** The container of that name, or the only one; else why it is none. */
+export function containerOf(
+  pod: PodFacts,
+  containerName: string | undefined,
+): ContainerFacts | (IntakeAnswer & { outcome: 'refused' }) {
   const [only] = pod.containers;
   if (containerName === undefined && pod.containers.length === 1 && only !== undefined) return only;
   const names = pod.containers.map((container) => container.containerName).join(', ');

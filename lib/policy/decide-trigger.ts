@@ -1,3 +1,4 @@
+import { judgeDeletion } from './decide-deletion.ts';
 import { dumpSeconds, secondsLeft, startSeconds } from './decide-deadline.ts';
 import type { DecisionFacts } from './decision-facts.ts';
 import type { SignalReason } from '../signal/signal.ts';
@@ -20,9 +21,9 @@ export function skippedByTrigger(facts: DecisionFacts): Skip | undefined {
   const { reason } = facts.signal;
   if (judgedBySender.has(reason)) return undefined;
   if (reason === 'LivenessProbeFailing') return belowFailureThreshold(facts);
-  // "Killing" is also said of each container of a deleted pod.
-  const deleted = reason === 'PodDeleting' || facts.pod.deletionTime !== undefined;
-  return deleted ? deletionUnwanted(facts) : undefined;
+  if (!isDeletion(facts)) return undefined;
+  const verdict = judgeDeletion(facts);
+  return 'why' in verdict ? undefined : verdict;
 }
 
 /**
@@ -47,15 +48,20 @@ function belowFailureThreshold(facts: DecisionFacts): Skip | undefined {
   return skip('BelowFailureThreshold', message);
 }
 
-/** A pod or container that is not ready, or whose probe was failing, is unhealthy. */
-function deletionUnwanted({ signal, policy, pod, container }: DecisionFacts): Skip | undefined {
-  const mode = policy.triggers.podDeletion;
-  if (mode === 'always') return undefined;
-  if (mode === 'never') {
-    return skip('DeletionNotWanted', `the policy of ${pod.podName} wants no dump at a deletion`);
-  }
-  const failing = (signal.numbers.failureCount ?? 0) > 0;
-  if (failing || !pod.ready || !container.ready) return undefined;
-  const message = `pod ${pod.podName} is deleted while it is ready: a rollout or a scaling, not trouble`;
-  return skip('DeletedHealthy', message);
+/** The pressure for which the deletion of a pod is worth the dump that it leads to; `undefined` where something else led to it. */
+export function deletionNote(facts: DecisionFacts): string | undefined {
+  if (judgedBySender.has(facts.signal.reason) || !isDeletion(facts)) return undefined;
+  const verdict = judgeDeletion(facts);
+  return 'why' in verdict && verdict.pressure ? `deleted, and ${verdict.why}` : undefined;
+}
+
+/**
+ * "Killing" is also said of each container of a deleted pod, and a preStop hook runs at a probe's kill as well; by hand it
+ * can be run at any time.
+ */
+function isDeletion({ signal, pod }: DecisionFacts): boolean {
+  const { reason, numbers } = signal;
+  if (reason === 'LivenessProbeFailing') return false;
+  if (reason === 'PodDeleting' || pod.deletionTime !== undefined) return true;
+  return reason === 'PreStop' && (numbers.failureCount ?? 0) === 0;
 }

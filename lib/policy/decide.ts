@@ -4,7 +4,7 @@ import { verdictOf } from '../signal/ending.ts';
 import { expectedDumpBytes } from './deadline.ts';
 import { heapDumpNote, killOf, tooLate } from './decide-deadline.ts';
 import { skippedByHistory, skippedByReadyReplicas } from './decide-limits.ts';
-import { skippedByTrigger } from './decide-trigger.ts';
+import { deletionNote, skippedByTrigger } from './decide-trigger.ts';
 import { isMemoryOrJvm } from './end-of-life.ts';
 import { leftoverArtifacts, leftoverDirectories, skippedLeftovers } from './leftovers.ts';
 import type { DecisionFacts, DecisionInput } from './decision-facts.ts';
@@ -178,7 +178,7 @@ function dumpOf(facts: DecisionFacts, containerID: string, captureId: string): D
     return skip('EvidenceNotWanted', 'the policy asks for nothing of a running JVM');
   }
   const heapDump = wanted.includes('heapDump');
-  const notes = [watchNote(facts), heapDump ? heapDumpNote(facts) : undefined];
+  const notes = [deletionNote(facts), watchNote(facts), heapDump ? heapDumpNote(facts) : undefined];
   const note = notes.filter((one) => one !== undefined).join('; ') || undefined;
   const deadlineTime = facts.kill?.sigkillTime.toISOString();
   return {

@@ -10,6 +10,7 @@ import {
 import type { PodFacts } from './pod-facts.ts';
 import { thresholdsOf, type Policy } from './policy.ts';
 import { readPolicy } from './resolve.ts';
+import { isCrossed } from './threshold-crossing.ts';
 import { reasonOfMetric, type MetricThreshold } from './thresholds.ts';
 
 /** How one threshold stands to a signal's numbers. */
@@ -98,9 +99,7 @@ function thresholdsFor(policy: Policy, { reason, numbers }: Signal): ThresholdVe
     .filter(({ metric }) => reasonOfMetric(metric) === reason)
     .map((threshold) => {
       const value = numbers[threshold.metric];
-      const { above, below } = threshold;
-      const crossed =
-        value !== undefined && (above === undefined ? value < (below ?? 0) : value > above);
+      const crossed = value !== undefined && isCrossed(threshold, value);
       return { threshold, crossed, ...(value === undefined ? {} : { value }) };
     });
 }

@@ -35,8 +35,8 @@ const thresholds = (name: keyof typeof defaultThresholds) =>
 /** Whether dumps that an ended life of a container left in a volume are collected. */
 export const leftoverModes = ['collect', 'ignore'] as const;
 
-/** What a deletion must look like to be worth a dump. */
-export const podDeletionModes = ['always', 'unhealthy', 'never'] as const;
+/** What a deletion must look like to be worth a dump (decide-deletion.ts). */
+export const podDeletionModes = ['always', 'unhealthy', 'pressure', 'never'] as const;
 
 /** What of a heap dump is zeroed before it is stored, mildest first (lib/hprof/redact.ts). */
 export const redactModes = ['none', 'primitiveArrays', 'allPrimitives'] as const;

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Signal, SignalReason } from '../signal/signal.ts';
+import { isCrossed } from './threshold-crossing.ts';
 
 /** What is measured of a JVM and its container. Percentages are of the heap's maximum, the limit, the time. */
 export const metrics = [
@@ -155,16 +156,16 @@ const closestTotalsSeconds = 1;
 /**
  * Takes one sample in. A sample that is no newer than the last one changes nothing and fires nothing, so that a repeat or
  * a late one does no harm. Each threshold fires at most once until it is re-armed. A metric that is absent neither fires
- * nor re-arms. Of a window only that part counts which was seen, and a share of time needs half of it.
+ * nor re-arms. Of a window only that part counts which was seen, and a share of time needs half of it. `numbers`: all that is known now.
  */
 export function evaluateThresholds(
   thresholds: readonly MetricThreshold[],
   before: ThresholdState,
   sample: MetricSample,
-): { state: ThresholdState; fired: readonly FiredThreshold[] } {
+): { state: ThresholdState; fired: readonly FiredThreshold[]; numbers: Signal['numbers'] } {
   const now = sample.epochMilliseconds;
   if (!Number.isFinite(now) || now <= (before.lastMilliseconds ?? -Infinity)) {
-    return { state: before, fired: [] };
+    return { state: before, fired: [], numbers: {} };
   }
   const known = restarted(before, sample.totals) ? initialThresholdState : before;
   const longest = Math.max(0, ...thresholds.map(windowOf));
@@ -192,6 +193,7 @@ export function evaluateThresholds(
   ) as Partial<Record<Metric, number>>;
   return {
     state: { lastMilliseconds: now, totals, progress },
+    numbers: numbersOf(all),
     fired: fired.map(({ threshold, value }) => ({
       threshold,
       reason: reasons[threshold.metric],
@@ -213,7 +215,7 @@ function advance(
   now: number,
 ): Progress {
   const { above, below = 0, forSeconds } = threshold;
-  const beyond = above === undefined ? value < below : value > above;
+  const beyond = isCrossed(threshold, value);
   const back =
     above === undefined
       ? value >= (threshold.rearm ?? below * 1.5)

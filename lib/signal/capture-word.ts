@@ -35,7 +35,7 @@ const schema = z.object({
   lastTimestamp: z.iso.datetime({ offset: true }),
 });
 
-/** What the functions said of a capture. Whoever may create Events in a namespace can say it as well: for show, never to act on. */
+/** What the functions said of a capture. Whoever may create Events in a namespace can say it as well: for show, and for how long a hook holds its pod, never to act on. */
 export interface CaptureWord {
   namespace: string;
   podName: string;

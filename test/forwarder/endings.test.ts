@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Endings, type EndHistorySource } from '../../lib/forwarder/endings.ts';
 import { PodCache } from '../../lib/forwarder/pod-cache.ts';
+import { policySchema } from '../../lib/policy/policy.ts';
 import type { ContainerFacts } from '../../lib/policy/pod-facts.ts';
 import { signalSchema, type Signal } from '../../lib/signal/signal.ts';
 import { aPod, aSignal, startTime } from './fakes.ts';
@@ -62,6 +63,23 @@ describe('Endings', () => {
     complete({ reason: 'ContainerKilling', containerID: 'containerd://before' });
 
     expect(complete(end(10)).ending).not.toHaveProperty('killedBy');
+  });
+
+  it('adds to a kill what the sensor saw of the trouble before it, by the thresholds of the policy', () => {
+    const samples = [-700, -300, -290, -20, 0].map((seconds, index) => ({
+      epochMilliseconds: startTime.getTime() + seconds * 1_000,
+      values: { heapAfterGcPercent: [99, 97, 96, 50, 40][index]! },
+    }));
+    const { complete } = endings(undefined, { of: () => samples });
+    const policy = policySchema.parse({});
+
+    for (const reason of ['PodDeleting', 'ContainerKilling', 'PreStop'] as const) {
+      const { numbers } = complete({ reason, policy, numbers: { restartCount: 2 } });
+      expect(numbers).toEqual({ heapAfterGcPercent: 96, restartCount: 2 });
+    }
+    const others = complete({ reason: 'LivenessProbeFailing', policy, numbers: {} });
+    expect(others.numbers).toEqual({});
+    expect(endings().complete({ reason: 'PreStop', policy, numbers: {} }).numbers).toEqual({});
   });
 
   it('adds the worst of the last ten minutes before the end to the numbers', () => {

@@ -249,7 +249,7 @@ describe('decide', () => {
   it('is reached by its property tests: they see dumps and most of the skips', () => {
     const seen = new Set(
       fc
-        .sample(anyInput, { numRuns: 5_000, seed: 1 })
+        .sample(anyInput, { numRuns: 5_000, seed: 2 })
         .map(decide)
         .map((decision) => (decision.decision === 'dump' ? 'dump' : decision.reason)),
     );
