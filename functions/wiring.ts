@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createClusterRegistry } from '../lib/aws/cluster-registry.ts';
 import { createDynamoDbClaimStore } from '../lib/aws/dynamodb-claim-store.ts';
 import { createDynamoDbClient } from '../lib/aws/dynamodb-client.ts';
+import { listClusters } from '../lib/aws/list-clusters.ts';
 import { createS3ObjectStore } from '../lib/aws/s3-object-store.ts';
 import type { ClaimStore } from '../lib/claim/claim-store.ts';
 import type { FinishDeps } from '../lib/capture/conclude-capture.ts';
@@ -22,6 +23,7 @@ export interface Wiring {
   claims: ClaimStore;
   objects: ObjectStore;
   clusterOf: (clusterName: string) => Promise<ClusterApi>;
+  listClusters: () => Promise<readonly string[]>;
   /** Absent where the stack has no key for encryption. */
   dataKeys?: DataKeys;
   clock: Clock;
@@ -52,6 +54,8 @@ function createWiring(component: string, config: FunctionConfig): Wiring {
       ...(config.publicS3Endpoint === undefined ? {} : { publicEndpoint: config.publicS3Endpoint }),
     }),
     clusterOf: clusterCache(config, endpoint, logger),
+    listClusters: () =>
+      listClusters({ parameterPrefix: config.clusterParameterPrefix, ...endpoint }),
     ...dataKeysOf(config, endpoint),
     clock: () => new Date(),
     logger,
