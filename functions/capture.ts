@@ -1,10 +1,12 @@
 import { failedAnswer, skipAnswer } from '../lib/capture/weigh-signal.ts';
 import type { CaptureAnswer } from '../lib/capture/capture-answer.ts';
+import { locatePod } from '../lib/capture/locate-pod.ts';
 import { patientCluster } from '../lib/capture/patient-cluster.ts';
 import { startCapture } from '../lib/capture/start-capture.ts';
 import { CaptureError, messageOf } from '../lib/errors.ts';
 import { parseInvocation } from '../lib/signal/parse-invocation.ts';
 import type { Signal } from '../lib/signal/signal.ts';
+import type { SoughtPod } from '../lib/signal/sought-pod.ts';
 import { readExecAgentJar } from './exec-agent-jar.ts';
 import { finishDeps, lazyWiring, type FunctionContext, type Wiring } from './wiring.ts';
 
@@ -46,7 +48,12 @@ export function createHandler(wire: () => Wiring) {
           answers.push(skipAnswer('AlertNotFiring', item.notFiring));
           continue;
         }
-        answers.push(await answerSignal(wiring, item.signal, context, relays));
+        const named = 'sought' in item ? await locate(wiring, item.sought, context) : item;
+        answers.push(
+          'answer' in named
+            ? named.answer
+            : await answerSignal(wiring, named.signal, context, relays),
+        );
       } catch (error) {
         const { awsRequestId } = context;
         if (error instanceof CaptureError && !error.retryable) {
@@ -65,6 +72,13 @@ export function createHandler(wire: () => Wiring) {
   };
 }
 
+function locate(wiring: Wiring, sought: SoughtPod, context: FunctionContext) {
+  const { awsRequestId } = context;
+  const remainingMillis = (): number => context.getRemainingTimeInMillis();
+  const logger = wiring.logger.with({ awsRequestId });
+  return locatePod({ ...wiring, remainingMillis, logger }, sought);
+}
+
 async function answerSignal(
   wiring: Wiring,
   signal: Signal,
@@ -78,7 +92,7 @@ async function answerSignal(
       { retryable: true },
     );
   }
-  const { agentImage, agentCommand } = wiring.config;
+  const { agentImage, agentCommand, bucketName, region } = wiring.config;
   const execAgentJar = jarOfPackage();
   const remainingMillis = (): number => context.getRemainingTimeInMillis();
   const begun = wiring.clock().getTime();
@@ -106,6 +120,7 @@ async function answerSignal(
             return openRelayedDump(upload);
           },
         },
+        index: { bucketName, region },
         ticketStartSeconds,
       },
     },

@@ -7,6 +7,8 @@ import { shown } from '../lib/validation.ts';
 export interface FunctionConfig {
   tableName: string;
   bucketName: string;
+  /** Where the functions run; Lambda says it. For the console's addresses. */
+  region?: string;
   clusterParameterPrefix: string;
   defaultClusterName?: string;
   agentImage?: string;
@@ -69,6 +71,11 @@ const variables = {
     accepted: `one of ${retentionDayCounts.join(', ')}`,
     pattern: new RegExp(`^(?:${retentionDayCounts.join('|')})$`),
   },
+  region: {
+    name: 'AWS_REGION',
+    accepted: 'a region such as eu-central-1',
+    pattern: /^[a-z0-9-]{1,40}$/,
+  },
   publicS3Endpoint: { name: 'PUBLIC_S3_ENDPOINT', ...httpUrl },
   awsEndpoint: { name: 'AWS_ENDPOINT_URL', ...httpUrl },
 } satisfies Record<string, Variable>;
@@ -98,12 +105,14 @@ export function readFunctionConfig(env: Env): FunctionConfig {
   };
   const defaultClusterName = optional(variables.defaultClusterName);
   const agentImage = optional(variables.agentImage);
+  const region = optional(variables.region);
   const publicS3Endpoint = optional(variables.publicS3Endpoint);
   const encryptionKeyArn = optional(variables.encryptionKeyArn);
   const awsEndpoint = optional(variables.awsEndpoint);
   const config: FunctionConfig = {
     tableName: required(variables.tableName),
     bucketName: required(variables.bucketName),
+    ...(region === undefined ? {} : { region }),
     clusterParameterPrefix: required(variables.clusterParameterPrefix),
     ...(defaultClusterName === undefined ? {} : { defaultClusterName }),
     ...(agentImage === undefined ? {} : { agentImage }),

@@ -3,6 +3,7 @@ import { createCredentialsSource } from '../lib/aws/cluster-credentials.ts';
 import { createClusterRegistry } from '../lib/aws/cluster-registry.ts';
 import { createDynamoDbClaimStore } from '../lib/aws/dynamodb-claim-store.ts';
 import { createDynamoDbClient } from '../lib/aws/dynamodb-client.ts';
+import { listClusters } from '../lib/aws/list-clusters.ts';
 import { createS3ObjectStore } from '../lib/aws/s3-object-store.ts';
 import { parseRegistration, type RegisteredCluster } from '../lib/cluster-access.ts';
 import type { ClaimStore } from '../lib/claim/claim-store.ts';
@@ -24,6 +25,7 @@ export interface Wiring {
   claims: ClaimStore;
   objects: ObjectStore;
   clusterOf: (clusterName: string) => Promise<ClusterApi>;
+  listClusters: () => Promise<readonly string[]>;
   /** Absent where the stack has no key for encryption. */
   dataKeys?: DataKeys;
   clock: Clock;
@@ -54,6 +56,8 @@ function createWiring(component: string, config: FunctionConfig): Wiring {
       ...(config.publicS3Endpoint === undefined ? {} : { publicEndpoint: config.publicS3Endpoint }),
     }),
     clusterOf: clusterCache(config, endpoint, logger),
+    listClusters: () =>
+      listClusters({ parameterPrefix: config.clusterParameterPrefix, ...endpoint }),
     ...dataKeysOf(config, endpoint),
     clock: () => new Date(),
     logger,

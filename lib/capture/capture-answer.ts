@@ -1,4 +1,5 @@
 import type { ClaimRefusal } from '../claim/claim-store.ts';
+import type { IndexPlace } from '../dump-index/index-place.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Rung } from '../policy/policy.ts';
 import type { SkipReason } from '../policy/skip.ts';
@@ -19,6 +20,8 @@ interface AnswerBase {
   captureId?: string;
   objectPrefix?: string;
   rung?: Rung;
+  /** Where the index entry of the capture is, or will be when it is sealed: of this one, or of the one that stands in the way. */
+  indexEntry?: IndexPlace;
   /** What happens now, in a sentence, for the person at the console. */
   next: string;
 }
@@ -28,8 +31,11 @@ export type CaptureAnswer =
   | (AnswerBase & { decision: 'dump'; reason: StartReason })
   | (AnswerBase & {
       decision: 'skip';
-      /** `AlertNotFiring`: there is no signal to decide on. */
-      reason: SkipReason | ClaimRefusal | StartRefusal | 'AlertNotFiring';
+      /**
+       * `AlertNotFiring`: there is no signal to decide on. `PodAmbiguous`: a pod was named, and it is not known which one is
+       * meant.
+       */
+      reason: SkipReason | ClaimRefusal | StartRefusal | 'AlertNotFiring' | 'PodAmbiguous';
     })
   /** `reason` is an error's code, or the word with which the agent refused. */
   | (AnswerBase & { decision: 'failed'; reason: ErrorCode | (string & {}) });
@@ -75,6 +81,8 @@ const nextSteps: Readonly<Partial<Record<CaptureAnswer['reason'], string>>> = {
     'if the agent did start, the capture is sealed as usual; if not, sweep frees the lock when the lease ends',
   Recorded: 'seal writes the index entry, with the tail of the output where it may read it',
   DryRun: 'nothing was claimed or started; send it again without dryRun to capture',
+  PodNotFound:
+    'look the name up (kubectl get pods -A): a pod that was replaced is gone, and its captures are in the index',
   AlreadyCaptured: 'nothing to do: this trouble has its capture',
   LockHeld: 'another replica is being captured; send it again when that one is sealed',
   Cooldown: 'send it again when the cooldown is over, or shorten heapcatch.dev/cooldown',

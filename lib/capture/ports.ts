@@ -119,6 +119,11 @@ export interface PodEvent {
 export interface ClusterApi {
   /** `undefined` when there is no such pod. Walks owners to the top, at most 5, and stops at a cycle. */
   readPod(namespace: string, podName: string): Promise<PodFacts | undefined>;
+  /**
+   * Namespaces in which there is a pod of this name, at most 50.
+   * @throws CaptureError ClusterForbidden without the right to list pods everywhere.
+   */
+  findPods(podName: string): Promise<readonly string[]>;
   /** The running, ready heapcatch agent pod of that node, if the DaemonSet is installed there. */
   findNodeAgent(
     nodeName: string,

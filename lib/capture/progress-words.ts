@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { CaptureRecord } from '../claim/capture-record.ts';
 import type { ClaimStore } from '../claim/claim-store.ts';
 import type { Progress } from './manifest.ts';
 import type { Clock, ObjectStore } from './ports.ts';
@@ -37,22 +38,28 @@ export interface ProgressDeps {
   logger: Logger;
 }
 
-/**
- * How far the capture is that stands in the way of another; `undefined` when it does not run, has told nothing yet, or
- * cannot be read: the answer it would adorn is right without it.
- */
-export async function readProgressWords(
+/** What is known of a capture that stands in the way of another. */
+export interface HolderFacts {
+  record?: CaptureRecord;
+  /** Absent when it does not run, has told nothing yet, or cannot be read. */
+  words?: string;
+}
+
+/** Asks for the capture that stands in the way. Never throws: the answer that it adorns is right without it. */
+export async function readHolder(
   { claims, objects, clock, logger }: ProgressDeps,
   captureId: string,
-): Promise<string | undefined> {
+): Promise<HolderFacts> {
+  let record: CaptureRecord | undefined;
   try {
-    const record = await claims.readCapture(captureId);
-    if (record?.state !== 'started') return undefined;
+    record = await claims.readCapture(captureId);
+    if (record?.state !== 'started') return record === undefined ? {} : { record };
     const progress = await readProgress(objects, record);
-    return progress.found === 'valid' ? progressWords(progress.value, clock()) : undefined;
+    if (progress.found === 'valid')
+      return { record, words: progressWords(progress.value, clock()) };
   } catch (error) {
     // Without the right to list the bucket S3 answers 403 for what the agent has not put yet.
     logger.debug('progress not read', { captureId, reason: messageOf(error) });
-    return undefined;
   }
+  return record === undefined ? {} : { record };
 }

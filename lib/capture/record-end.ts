@@ -12,7 +12,7 @@ import type { Clock, ObjectStore } from './ports.ts';
 export async function recordEnd(
   deps: { objects: Pick<ObjectStore, 'putObject'>; clock: Clock },
   record: CaptureRecord,
-): Promise<{ answer: CaptureAnswer }> {
+): Promise<CaptureAnswer> {
   const { captureId, fencingToken, objectPrefix, policy, signal, containerName } = record;
   const time = deps.clock().toISOString();
   const manifest: Manifest = {
@@ -35,5 +35,5 @@ export async function recordEnd(
   const message = `container ${containerName} ended by ${cause}, and nothing of it can be reached: its end is put on record, capture ${captureId}`;
   const reason = 'Recorded';
   const next = nextOf('dump', reason);
-  return { answer: { decision: 'dump', reason, message, captureId, objectPrefix, next } };
+  return { decision: 'dump', reason, message, captureId, objectPrefix, next };
 }

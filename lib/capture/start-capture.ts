@@ -9,12 +9,11 @@ import type { Signal } from '../signal/signal.ts';
 import { inTurn, type TurnDeps } from './await-turn.ts';
 import { isQuiet, type CaptureAnswer } from './capture-answer.ts';
 import { answerEvent, eventIdentity } from './capture-events.ts';
-import { dumpAnswer, refusedAnswer } from './intent-answers.ts';
+import { dumpAnswer, refusedAnswer, withHolder, withIndexEntry } from './intent-answers.ts';
 import { throwIfLeftoversWait } from './leftover-intent.ts';
 import { buildTicket, openUpload, putTicket } from './issue-ticket.ts';
 import { dataKeyOf, type EncryptionDeps } from './data-key.ts';
 import type { ClusterApi, DataKey } from './ports.ts';
-import { readProgressWords } from './progress-words.ts';
 import { dropUpload, releaseClaim, releaseDeadClaim, type ReleaseDeps } from './release-claim.ts';
 import { asError, type Refusal, type StartResult } from './agent-reply.ts';
 import type { AgentStart } from './start-agent.ts';
@@ -38,6 +37,8 @@ export interface CaptureSettings {
   execAgentJar?: Uint8Array;
   /** With it a capture whose container does not reach the bucket can be fetched through exec, if the policy allows it. */
   relay?: RelaySettings;
+  /** Where the index is, for answers. */
+  index?: { bucketName: string; region?: string | undefined };
   /** How long a ticket may be fetched and a capture begun. */
   ticketStartSeconds: number;
 }
@@ -57,7 +58,7 @@ const maxStartSeconds = 20;
 export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<CaptureAnswer> {
   const answered = await inTurn(deps, signal, () => answerTo(deps, signal));
   const { pod } = answered;
-  const answer = await withProgress(deps, answered);
+  const answer = await withHolder(deps, deps.settings.index, answered);
   const { message: explanation, ...decided } = answer;
   deps.logger.info('decision', {
     clusterName: signal.clusterName,
@@ -84,15 +85,6 @@ interface Answered {
   holderId?: string | undefined;
   /** What is still to be fetched. */
   relayJob?: RelayJob | undefined;
-}
-
-/** Adds how far the capture is that stands in the way: whoever asks wants to know how long to wait. */
-async function withProgress(
-  deps: CaptureDeps,
-  { answer, holderId }: Answered,
-): Promise<CaptureAnswer> {
-  const words = holderId === undefined ? undefined : await readProgressWords(deps, holderId);
-  return words === undefined ? answer : { ...answer, message: `${answer.message}; ${words}` };
 }
 
 async function answerTo(deps: CaptureDeps, signal: Signal, isRepeat = false): Promise<Answered> {
@@ -166,7 +158,10 @@ async function startClaimed(
 ): Promise<Pick<Answered, 'answer' | 'relayJob'>> {
   let uploadId: string | undefined;
   try {
-    if (intent.decision.source === 'record') return await recordEnd(deps, record);
+    const { index } = deps.settings;
+    if (intent.decision.source === 'record') {
+      return { answer: withIndexEntry(await recordEnd(deps, record), index, record) };
+    }
     const dataKey = await dataKeyOf(deps.dataKeys, record);
     uploadId = await openUpload(deps.objects, record, intent.plan);
     const [rung = 'exec'] = intent.plan.rungs;
@@ -183,7 +178,8 @@ async function startClaimed(
       const reason = result.outcome === 'started' ? 'Started' : 'StartUnconfirmed';
       const { objectPrefix } = record;
       const { rung: used, relayJob } = result;
-      return { answer: { ...dumpAnswer(intent, reason), rung: used, objectPrefix }, relayJob };
+      const answer = { ...dumpAnswer(intent, reason), rung: used, objectPrefix };
+      return { answer: withIndexEntry(answer, index, record), relayJob };
     }
     await releaseClaim(deps, record, uploadId, `${result.code}: ${result.message}`);
     if (result.retryable) throw asError(result);

@@ -1,4 +1,5 @@
 import { messageOf } from '../errors.ts';
+import { terminalText } from './terminal-text.ts';
 
 /** A command takes the words behind its name, and answers an exit code; each loads only when it is called. */
 type Command = (words: readonly string[]) => Promise<number>;
@@ -10,9 +11,12 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   redrive: async () => (await import('./redrive/command.ts')).runRedriveCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
   report: async () => (await import('./report/command.ts')).runReportCommand,
+  list: async () => (await import('./list/command.ts')).runListCommand,
+  get: async () => (await import('./get/command.ts')).runGetCommand,
+  show: async () => (await import('./show/command.ts')).runShowCommand,
 };
 /** Words of the command line that this version does not do yet. */
-const planned = ['dump', 'list', 'show', 'get', 'doctor'];
+const planned = ['dump', 'doctor'];
 
 /** Exit codes: 0 all held, 1 something did not, 2 not to be done here or not understood, 130 interrupted. */
 async function main([name = '', ...words]: readonly string[]): Promise<number> {
@@ -27,6 +31,6 @@ async function main([name = '', ...words]: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`heapcatch: ${messageOf(error, 4_000)}\n`);
+  process.stderr.write(terminalText(`heapcatch: ${messageOf(error, 4_000)}\n`));
   process.exitCode = 2;
 }

@@ -98,6 +98,11 @@ const evidenceNames = {
   previousLog: 'previous-log.txt',
 } as const satisfies Record<Exclude<Artifact, 'heapDump'>, string>;
 
+/** The file name of a piece of evidence, as its key ends. */
+export function evidenceName(artifact: Exclude<Artifact, 'heapDump'>): string {
+  return evidenceNames[artifact];
+}
+
 export interface ObjectKeys {
   manifest: string;
   progress: string;
@@ -136,6 +141,22 @@ export function indexKey(capture: { acquireTime: string; captureId: string }): s
 }
 
 export const indexPrefix = 'index/';
+
+const indexKeyPattern = /^index\/([0-9]{13})-([a-z0-9]{16,40})\.json$/;
+
+/** What the key of an index entry says; `undefined` when it is not one. */
+export function parseIndexKey(
+  objectKey: string,
+): { captureId: string; acquireTime: Date } | undefined {
+  const [, inverted, captureId] = indexKeyPattern.exec(objectKey) ?? [];
+  if (inverted === undefined || captureId === undefined) return undefined;
+  return { captureId, acquireTime: new Date(lastMillisecond - Number(inverted)) };
+}
+
+/** Comes just before the keys of all captures that were acquired at this time or earlier: where a list of these starts after. */
+export function indexKeyBefore(acquireTime: Date): string {
+  return `${indexPrefix}${invertedTime(acquireTime.toISOString())}`;
+}
 
 const manifestKeyPattern =
   /^(dumps\/(?:(?!\.)[A-Za-z0-9_.!-]+\/){3}[0-9]{13}-([a-z0-9]{16,40})\/)manifest\.json$/;

@@ -24,6 +24,7 @@ export interface ClusterApiOptions {
 
 /** More than one agent pod a node are the old and the new one of an update. */
 const maxAgentPodCount = 10;
+const maxNamesakeCount = 50;
 
 /**
  * The port to one cluster. Every call has its own timeouts: 5 s to connect, 10 s to answer.
@@ -43,6 +44,7 @@ export function createClusterApi(options: ClusterApiOptions): ClusterApi {
       if (!isPodObject(pod)) throw refused(call, answer);
       return podFactsOf(pod, clusterName, await walkOwners(connection, pod));
     },
+    findPods: (podName) => findPods(connection, podName),
     findNodeAgent: (nodeName) => findNodeAgent(connection, options, nodeName),
     async exec(target, command, execOptions) {
       const { droppedBytes, ...result } = await execInContainer(
@@ -70,6 +72,20 @@ export function createClusterApi(options: ClusterApiOptions): ClusterApi {
       if (answer.status !== 409) bodyOf(call, answer);
     },
   };
+}
+
+async function findPods(
+  connection: ClusterConnection,
+  podName: string,
+): Promise<readonly string[]> {
+  const call: ApiCall = {
+    verb: 'list',
+    resource: 'pods',
+    namespace: '',
+    query: { fieldSelector: `metadata.name=${podName}`, limit: maxNamesakeCount },
+  };
+  const { items } = bodyOf(call, await connection.request(call)) as { items: PodObject[] };
+  return items.map(({ metadata }) => metadata.namespace);
 }
 
 async function findNodeAgent(

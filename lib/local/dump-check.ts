@@ -1,17 +1,13 @@
-import { createHash } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
-import { compositeMd5 } from '../capture/composite-md5.ts';
-import { manifestSchema } from '../capture/manifest.ts';
+import { PartChecksums, readPartChecksums } from '../capture/part-checksums.ts';
 import type { ObjectStore } from '../capture/ports.ts';
 import { ZstdFrames } from '../capture/zstd-frames.ts';
 import type { IndexEntry } from '../dump-index/index-entry.ts';
-import { objectKeys } from '../dump-index/object-keys.ts';
 import { CaptureError } from '../errors.ts';
 import { ByteMatcher } from '../hprof/byte-matcher.ts';
 import { HeapScan, type ScanResult } from '../hprof/scan.ts';
 
 const rangeBytes = 8 * 1024 * 1024;
-const maxManifestBytes = 8 * 1024 * 1024;
 /** Of a ticket's largest blocks, and of the zeros that a salvage appends. */
 const maxBlockBytes = 64 * 1024 * 1024;
 
@@ -45,7 +41,7 @@ export async function checkStoredDump(
   }
   const scan = new HeapScan();
   const text = new ByteMatcher(Buffer.from(marker.markerText, 'latin1'));
-  const checksum = await checksumOf(objects, entry);
+  const checksum = new PartChecksums((await readPartChecksums(objects, entry)) ?? []);
   const frames = new ZstdFrames();
   let rawBytes = 0;
   for (let start = 0; start < dump.compressedBytes; start += rangeBytes) {
@@ -76,55 +72,4 @@ export async function checkStoredDump(
     checksumMatches: checksum.matches,
     scan: result,
   };
-}
-
-async function checksumOf(objects: ObjectStore, entry: IndexEntry): Promise<PartChecksums> {
-  const { manifest: objectKey } = objectKeys(entry.objects.prefix);
-  const body = await objects.getObject(objectKey, { maxBytes: maxManifestBytes });
-  const manifest =
-    body && manifestSchema.parse(JSON.parse(Buffer.from(body).toString('utf8')) as unknown);
-  return new PartChecksums(manifest?.dump?.parts ?? [], entry.objects.heapDump?.compositeMd5);
-}
-
-/** Compares an object, as it streams by, with the MD5 of each of its parts, and of the whole. */
-class PartChecksums {
-  readonly #parts: readonly { bytes: number; md5: string }[];
-  #index = 0;
-  #hash = createHash('md5');
-  #missingBytes: number;
-  #differ: boolean;
-
-  /** @param whole absent in entries of an older seal. */
-  constructor(parts: readonly { bytes: number; md5: string }[], whole: string | undefined) {
-    this.#parts = parts;
-    this.#differ = whole !== undefined && whole !== compositeMd5(parts);
-    this.#missingBytes = parts[0]?.bytes ?? 0;
-  }
-
-  /** To be asked when all bytes were pushed. */
-  get matches(): boolean {
-    return !this.#differ && this.#parts.length > 0 && this.#index === this.#parts.length;
-  }
-
-  push(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length;) {
-      const part = this.#parts[this.#index];
-      if (part === undefined) {
-        this.#differ = true;
-        return;
-      }
-      const piece = bytes.subarray(at, at + this.#missingBytes);
-      this.#hash.update(piece);
-      at += piece.length;
-      this.#missingBytes -= piece.length;
-      if (this.#missingBytes === 0) this.#closePart(part.md5);
-    }
-  }
-
-  #closePart(md5: string): void {
-    if (this.#hash.digest('hex') !== md5) this.#differ = true;
-    this.#hash = createHash('md5');
-    this.#index += 1;
-    this.#missingBytes = this.#parts[this.#index]?.bytes ?? 0;
-  }
 }

@@ -7,6 +7,7 @@ import { isAlarm, parseAlarm } from './from-alarm.ts';
 import { isAlertmanagerBody, parseAlertmanagerBody } from './from-alertmanager.ts';
 import { signalDetailType } from './signal-bus.ts';
 import { signalSchema, type Signal } from './signal.ts';
+import { signalOfSought, type SoughtPod } from './sought-pod.ts';
 
 /** Signals in one invocation. SNS delivers 1 record at a time to Lambda, SQS at most 10,000, 10 by default. */
 export const maxSignalCount = 1_000;
@@ -18,6 +19,8 @@ const maxNesting = 5;
 export type ParsedSignal =
   | { signal: Signal }
   | { fault: CaptureError }
+  /** A manual request whose cluster or namespace is to be found. */
+  | { sought: SoughtPod }
   /** An alert that was read and says that all is well again. */
   | { notFiring: string };
 
@@ -31,11 +34,11 @@ interface Context {
 }
 
 /**
- * What a person sends: `{"namespace":"shop","pod":"cart-7f…"}`.
+ * What a person sends: `{"pod":"cart-7f9c6d5b4-x2x8p"}`, with namespace and cluster where the name alone is not enough.
  * Names are checked as the Signal's fields that they become.
  */
 const manualSchema = z.strictObject({
-  namespace: signalSchema.shape.namespace,
+  namespace: signalSchema.shape.namespace.optional(),
   pod: signalSchema.shape.podName,
   cluster: signalSchema.shape.clusterName.optional(),
   container: signalSchema.shape.containerName,
@@ -51,7 +54,7 @@ const manualSchema = z.strictObject({
  * A manual request takes the time of its envelope, or `now` without one; an alert see observedTimeOf.
  * Faults: InvalidSignal names the field and what is accepted; NotSupported is said to alerts as text.
  * None is retryable: the same bytes stay wrong.
- * @param options clusterName stands in where a manual request names no cluster.
+ * @param options clusterName stands in where a manual request names a namespace and no cluster.
  */
 export function parseInvocation(
   invocation: unknown,
@@ -86,9 +89,9 @@ function parseBody(body: unknown, outer: Context): readonly ParsedSignal[] {
   if ('requestPayload' in body) {
     return parseBody(body['requestPayload'], within(context, 'requestPayload', body['timestamp']));
   }
-  const read = (): Signal =>
-    'schemaVersion' in body ? readSignal(body) : readManual(body, context);
-  return [attempt(() => ({ signal: read() }))];
+  const read = (): ParsedSignal =>
+    'schemaVersion' in body ? { signal: readSignal(body) } : readManual(body, context);
+  return [attempt(read)];
 }
 
 function parseRecords(records: unknown, context: Context): readonly ParsedSignal[] {
@@ -153,26 +156,17 @@ function readSignal(body: JsonObject): Signal {
   return signal;
 }
 
-function readManual(body: JsonObject, context: Context): Signal {
+function readManual(
+  body: JsonObject,
+  { time, clusterName: defaultCluster }: Context,
+): ParsedSignal {
   const request = validate(manualSchema, body, 'InvalidSignal', 'manual request');
-  const clusterName = request.cluster ?? context.clusterName;
-  if (clusterName === undefined) {
-    throw new CaptureError(
-      'InvalidSignal',
-      `cluster is missing: this function has no default cluster, name one beside namespace and pod`,
-    );
-  }
-  const signal = {
-    schemaVersion: 1,
-    clusterName,
-    namespace: request.namespace,
-    podName: request.pod,
-    ...(request.container === undefined ? {} : { containerName: request.container }),
-    reason: 'Manual',
-    observedTime: context.time,
-    ...(request.dryRun === undefined ? {} : { dryRun: request.dryRun }),
-  };
-  return validate(signalSchema, signal, 'InvalidSignal', 'manual request');
+  const { namespace, pod: podName, container: containerName, dryRun } = request;
+  const clusterName = request.cluster ?? (namespace === undefined ? undefined : defaultCluster);
+  const sought = { podName, namespace, clusterName, containerName, dryRun, observedTime: time };
+  if (clusterName === undefined || namespace === undefined) return { sought };
+  const signal = signalOfSought(sought, { clusterName, namespace });
+  return { signal: validate(signalSchema, signal, 'InvalidSignal', 'manual request') };
 }
 
 function parseAlerts(body: JsonObject, context: Context): readonly ParsedSignal[] {

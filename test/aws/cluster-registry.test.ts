@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createClusterRegistry } from '../../lib/aws/cluster-registry.ts';
+import { listClusters } from '../../lib/aws/list-clusters.ts';
 import { startJsonService, type JsonService, type ServiceReply } from './json-service.ts';
 
 const secret = 'token: eyJhbGciOiJSUzI1NiJ9';
@@ -123,4 +124,42 @@ describe('cluster registry', () => {
       expect(JSON.stringify([message, stack, cause, details])).not.toContain('eyJ');
     },
   );
+});
+
+describe('the list of clusters', () => {
+  const parameterPrefix = '/heapcatch/prod/clusters';
+  let service: JsonService | undefined;
+  afterEach(() => service?.close());
+
+  it('has the names of all pages, without their values', async () => {
+    const page = (names: string[], NextToken?: string): ServiceReply => ({
+      body: {
+        Parameters: names.map((name) => ({ Name: `${parameterPrefix}/${name}` })),
+        NextToken,
+      },
+    });
+    service = await startJsonService(page(['eu-2', 'eu-1'], 'more'), page(['us-1']));
+
+    expect(await listClusters({ parameterPrefix, ...service.place })).toEqual([
+      'eu-1',
+      'eu-2',
+      'us-1',
+    ]);
+
+    const asked = { Path: parameterPrefix };
+    const target = 'AmazonSSM.GetParametersByPath';
+    expect(service.requests).toEqual([
+      { target, body: asked },
+      { target, body: { ...asked, NextToken: 'more' } },
+    ]);
+  });
+
+  it('says which right is missing', async () => {
+    service = await startJsonService(fault('AccessDeniedException'));
+
+    await expect(listClusters({ parameterPrefix, ...service.place })).rejects.toMatchObject({
+      code: 'InvalidConfiguration',
+      message: expect.stringContaining('ssm:GetParametersByPath') as unknown,
+    });
+  });
 });

@@ -70,6 +70,9 @@ export class FakeCluster implements ClusterApi {
     return Promise.resolve(this.pod);
   };
 
+  findPods: ClusterApi['findPods'] = (podName) =>
+    Promise.resolve(this.pod?.podName === podName ? [this.pod.namespace] : []);
+
   findNodeAgent: ClusterApi['findNodeAgent'] = () => Promise.resolve(this.nodeAgent);
 
   exec: ClusterApi['exec'] = (_target, command, { stdin = '' }) => {

@@ -118,6 +118,11 @@ function factsContract(): void {
     expect(await api.readPod(cluster.namespace, 'nobody')).toBeUndefined();
   });
 
+  it('finds the namespaces of a pod by its name', async () => {
+    expect(await api.findPods('steady')).toContain(cluster.namespace);
+    expect(await api.findPods('nobody')).toEqual([]);
+  });
+
   it('names what was refused when the credentials are not accepted', async () => {
     const stranger = createClusterApi({ kubeconfig: withToken('wrong'), clusterName });
 

@@ -3,7 +3,7 @@ import { createHandler as createCaptureHandler } from '../../functions/capture.t
 import { createHandler as createSealHandler } from '../../functions/seal.ts';
 import { createHandler as createSweepHandler } from '../../functions/sweep.ts';
 import type { FunctionContext, Wiring } from '../../functions/wiring.ts';
-import { objectKeys } from '../../lib/dump-index/object-keys.ts';
+import { indexKey, objectKeys } from '../../lib/dump-index/object-keys.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import { createLogger } from '../../lib/log.ts';
 import { podFacts } from '../capture/fake-cluster.ts';
@@ -14,11 +14,13 @@ const bucketName = 'heapcatch-dumps';
 describe('the functions', () => {
   let world: World;
   let clusterFault: CaptureError | undefined;
+  let registered: string[];
   let context: FunctionContext;
 
   beforeEach(() => {
     world = new World();
     clusterFault = undefined;
+    registered = ['prod'];
     context = {
       awsRequestId: 'request-1',
       getRemainingTimeInMillis: () => world.remainingMillis,
@@ -30,6 +32,7 @@ describe('the functions', () => {
       config: {
         tableName: 'claims',
         bucketName,
+        region: 'eu-central-1',
         clusterParameterPrefix: '/clusters',
         defaultClusterName: 'prod',
         agentImage: 'heapcatch:1',
@@ -41,6 +44,7 @@ describe('the functions', () => {
       objects: world.objects,
       clusterOf: () =>
         clusterFault === undefined ? Promise.resolve(world.cluster) : Promise.reject(clusterFault),
+      listClusters: () => Promise.resolve(registered),
       clock: () => new Date(world.nowMillis),
       logger: createLogger('test', { write: (line) => void world.logLines.push(line) }),
     };
@@ -67,6 +71,49 @@ describe('the functions', () => {
 
       expect(answers).toMatchObject([{ decision: 'dump', reason: 'Started' }]);
       expect(answers[0]?.next).toContain('the pod gets an Event');
+    });
+
+    it('finds the pod that a person names alone, and says where the result will be', async () => {
+      const { answers } = await capture({ pod: 'cart-1' });
+
+      const { objectPrefix, acquireTime, captureId } = await world.record();
+      const objectKey = indexKey({ acquireTime, captureId });
+      expect(answers).toMatchObject([
+        {
+          ...{ decision: 'dump', reason: 'Started', objectPrefix },
+          indexEntry: {
+            objectKey,
+            uri: `s3://${bucketName}/${objectKey}`,
+            consoleUrl: `https://console.aws.amazon.com/s3/object/${bucketName}?region=eu-central-1&prefix=${encodeURIComponent(objectKey)}`,
+          },
+        },
+      ]);
+      expect(answers[0]?.next).toContain(`the result will be s3://${bucketName}/${objectKey}`);
+    });
+
+    it('says to who asks again where the result of the running capture will be', async () => {
+      await capture({ pod: 'cart-1' });
+
+      const { answers } = await capture({ pod: 'cart-1' });
+
+      const { captureId, objectPrefix, acquireTime } = await world.record();
+      const objectKey = indexKey({ captureId, acquireTime });
+      expect(answers).toMatchObject([
+        { reason: 'AlreadyCaptured', captureId, objectPrefix, indexEntry: { objectKey } },
+      ]);
+    });
+
+    it('starts nothing for a name that is in two clusters, and answers the others', async () => {
+      registered = ['prod', 'test'];
+
+      const { answers } = await capture(
+        sns({ pod: 'cart-1' }, { namespace: 'shop', pod: 'cart-1' }),
+      );
+
+      expect(answers).toMatchObject([
+        { decision: 'skip', reason: 'PodAmbiguous' },
+        { decision: 'dump', reason: 'Started' },
+      ]);
     });
 
     it('answers a Signal that comes by EventBridge', async () => {

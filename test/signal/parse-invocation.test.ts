@@ -89,12 +89,21 @@ describe('parseInvocation', () => {
     expect(parse(invocation)).toEqual([{ signal: { ...manualSignal, observedTime } }]);
   });
 
-  it('asks for the cluster where the function has no default', () => {
+  it.each([
+    ['no namespace', { pod: 'cart-7f-x', dryRun: true }, { dryRun: true }],
+    ['a cluster only', { pod: 'cart-7f-x', cluster: 'test' }, { clusterName: 'test' }],
+  ])('leaves the place to be found where a request names %s', (_what, invocation, named) => {
+    const observedTime = now.toISOString();
+
+    expect(parse(invocation)).toEqual([
+      { sought: { podName: 'cart-7f-x', observedTime, ...named } },
+    ]);
+  });
+
+  it('leaves the cluster to be found where the function has no default', () => {
     const [only] = parseInvocation(manual, { now });
 
-    expect(only).toMatchObject({
-      fault: { code: 'InvalidSignal', message: expect.stringContaining('cluster') },
-    });
+    expect(only).toMatchObject({ sought: { podName: 'cart-7f-x', namespace: 'shop' } });
   });
 
   it('keeps the good ones of a batch, in order', () => {
@@ -118,7 +127,7 @@ describe('parseInvocation', () => {
     ['nothing', undefined, 'invocation'],
     ['text', 'hello', 'invocation'],
     ['a list', [bare], 'invocation'],
-    ['an empty object', {}, 'namespace'],
+    ['an empty object', {}, 'pod'],
     ['no records', { Records: [] }, 'Records'],
     ['records that are none', { Records: 7 }, 'Records'],
     ['an S3 record', { Records: [{ eventSource: 'aws:s3', s3: {} }] }, 'Records.0'],

@@ -1,20 +1,27 @@
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { decryptDataKey } from '../../aws/kms-data-keys.ts';
 import { createS3ObjectStore } from '../../aws/s3-object-store.ts';
 import type { DataKeys, ObjectStore } from '../../capture/ports.ts';
 import type { SealedAccount } from '../../capture/sealed-reader.ts';
-import { CaptureError, messageOf } from '../../errors.ts';
+import { messageOf } from '../../errors.ts';
+import {
+  exitCodes,
+  helpOption,
+  misunderstood,
+  readWords,
+  runCommand,
+  type Output,
+} from '../command-line.ts';
 import {
   decryptObject,
-  encryptedObjects,
+  storedObjects,
   readEncryptedCapture,
   type EncryptedCapture,
   type StoredObject,
 } from './decrypt-capture.ts';
 
-const usage = `heapcatch decrypt s3://BUCKET/index/KEY.json --to FOLDER
+export const usage = `heapcatch decrypt s3://BUCKET/index/KEY.json --to FOLDER
 
 Decrypts what an encrypted capture stored, by its index entry, into an existing folder: evidence as text, the heap dump
 as heap.hprof.zst, for "zstd -d". Verifies every frame, and their order. Never overwrites a file.
@@ -26,11 +33,9 @@ Exit codes: 0 all is decrypted and as whole as the index entry says, 1 something
 `;
 
 /** What the command touches of the outside. */
-export interface DecryptIo {
+export interface DecryptIo extends Output {
   objectsOf(bucketName: string): ObjectStore;
   readonly dataKeys: Pick<DataKeys, 'decrypt'>;
-  write(text: string): void;
-  writeError(text: string): void;
 }
 
 /** `heapcatch decrypt`, on the process's own streams and the account of its environment. */
@@ -46,29 +51,26 @@ export function runDecryptCommand(words: readonly string[]): Promise<number> {
 }
 
 /** Runs the command; what it cannot do is said on the error stream. */
-export async function decrypt(words: readonly string[], io: DecryptIo): Promise<number> {
-  try {
-    const order = readWords(words);
+export function decrypt(words: readonly string[], outside: DecryptIo): Promise<number> {
+  return runCommand('decrypt', outside, async (io) => {
+    const order = readOrder(words);
     if (order === 'help') {
       io.write(usage);
-      return 0;
+      return exitCodes.done;
     }
     const objects = io.objectsOf(order.bucketName);
     const capture = await readEncryptedCapture(objects, order.indexKey);
     const dataKey = await io.dataKeys.decrypt(capture.encryption);
     let holds = true;
-    for (const stored of encryptedObjects(capture.entry)) {
+    for (const stored of storedObjects(capture.entry)) {
       const line = await decryptTo(order.folder, { objects, capture, stored, dataKey });
       holds &&= line.holds;
       const text = `${stored.artifact}: ${line.text}\n`;
       if (line.holds) io.write(text);
       else io.writeError(text);
     }
-    return holds ? 0 : 1;
-  } catch (error) {
-    io.writeError(`heapcatch decrypt: ${messageOf(error, 2_000)}\n`);
-    return 2;
-  }
+    return holds ? exitCodes.done : exitCodes.amiss;
+  });
 }
 
 interface Order {
@@ -77,21 +79,14 @@ interface Order {
   readonly folder: string;
 }
 
-function readWords(words: readonly string[]): Order | 'help' {
-  const { values, positionals } = parseArgs({
-    args: [...words],
-    allowPositionals: true,
-    options: { to: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-  });
+function readOrder(words: readonly string[]): Order | 'help' {
+  const { values, positionals } = readWords(words, { to: { type: 'string' }, ...helpOption });
   if (values.help) return 'help';
   const [, bucketName, indexKey] =
     /^s3:\/\/([a-z0-9.-]{3,63})\/(index\/[\w.-]+\.json)$/.exec(positionals[0] ?? '') ?? [];
   const folder = values.to;
   if (!bucketName || !indexKey || !folder || positionals.length > 1) {
-    throw new CaptureError(
-      'InvalidConfiguration',
-      'accepted is: s3://BUCKET/index/KEY.json --to FOLDER',
-    );
+    throw misunderstood('accepted is: s3://BUCKET/index/KEY.json --to FOLDER');
   }
   return { bucketName, indexKey, folder };
 }

@@ -1,12 +1,12 @@
 import type { ObjectStore } from '../../capture/ports.ts';
 import type { SealedObject } from '../../capture/sealed-frames.ts';
 import { SealedReader, type SealedAccount } from '../../capture/sealed-reader.ts';
-import { parseIndexEntry, type IndexEntry } from '../../dump-index/index-entry.ts';
+import type { IndexEntry } from '../../dump-index/index-entry.ts';
 import { CaptureError } from '../../errors.ts';
 import type { Artifact } from '../../policy/policy.ts';
+import { readIndexEntry } from '../captures/index-reader.ts';
 
 const rangeBytes = 8 * 1024 * 1024;
-const maxIndexEntryBytes = 1024 * 1024;
 
 /** The index entry of an encrypted capture. */
 export interface EncryptedCapture {
@@ -19,11 +19,11 @@ export async function readEncryptedCapture(
   objects: ObjectStore,
   indexKey: string,
 ): Promise<EncryptedCapture> {
-  const body = await objects.getObject(indexKey, { maxBytes: maxIndexEntryBytes });
-  if (body === undefined) {
-    throw new CaptureError('InvalidIndexEntry', `there is no index entry ${indexKey}`);
-  }
-  const entry = parseIndexEntry(Buffer.from(body).toString());
+  return encryptedCaptureOf(await readIndexEntry(objects, indexKey), indexKey);
+}
+
+/** @throws CaptureError InvalidIndexEntry: the capture is not encrypted, or by the data key of another. */
+export function encryptedCaptureOf(entry: IndexEntry, indexKey: string): EncryptedCapture {
   const { encryption } = entry.objects;
   if (encryption === undefined) {
     throw new CaptureError('InvalidIndexEntry', `capture ${entry.captureId} is not encrypted`);
@@ -41,8 +41,8 @@ export interface StoredObject {
   readonly bytes: number;
 }
 
-/** The encrypted objects of a capture, evidence first. */
-export function encryptedObjects({ objects }: IndexEntry): StoredObject[] {
+/** The objects of a capture, evidence first. */
+export function storedObjects({ objects }: IndexEntry): StoredObject[] {
   const { heapDump } = objects;
   return [
     ...objects.evidence,
@@ -64,7 +64,7 @@ export function encryptedObjects({ objects }: IndexEntry): StoredObject[] {
  * @throws CaptureError DecryptionFailed, ObjectStoreUnavailable; what was written until then is authentic.
  */
 export async function decryptObject(
-  objects: ObjectStore,
+  objects: Pick<ObjectStore, 'getObject'>,
   { encryption }: EncryptedCapture,
   stored: StoredObject,
   { dataKey, write }: { dataKey: Uint8Array; write: (bytes: Uint8Array) => Promise<unknown> },

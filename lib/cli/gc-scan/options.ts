@@ -1,9 +1,9 @@
-import { parseArgs } from 'node:util';
-import { CaptureError } from '../../errors.ts';
 import type { GcLimits } from '../../gc-log/gc-limits.ts';
 import { unitBytes } from '../../gc-log/read-number.ts';
 import { signalSchema } from '../../signal/signal.ts';
 import { shown } from '../../validation.ts';
+import { OptionReader, readWords } from '../command-line.ts';
+import { countOf, durationOf } from '../quantities.ts';
 
 /** The pod that a Signal names, and the bus it goes to. */
 export interface SignalTarget {
@@ -71,7 +71,8 @@ const options = {
   container: { type: 'string' },
 } as const;
 
-type Words = ReturnType<typeof wordsOf>['values'];
+type Words = ReturnType<typeof readWords<typeof options>>['values'];
+type Noting = Pick<OptionReader<Words>, 'note'>;
 type Env = Readonly<Record<string, string | undefined>>;
 
 const defaultFollowSeconds = 300;
@@ -82,36 +83,25 @@ const maxInputCount = 1_000;
  * @throws CaptureError InvalidConfiguration naming every faulty word, its value and what is accepted.
  */
 export function readGcScanOptions(words: readonly string[], env: Env): GcScanOptions {
-  const { values, positionals } = wordsOf(words);
-  const faults: string[] = [];
-  const read = <T>(
-    name: keyof Words,
-    accepted: string,
-    of: (text: string) => T | undefined,
-  ): T | undefined => {
-    const text = values[name];
-    if (typeof text !== 'string') return undefined;
-    const value = of(text);
-    if (value === undefined) faults.push(`--${name} is ${shown(text)}, accepted is ${accepted}`);
-    return value;
-  };
+  const { values, positionals } = readWords(words, options);
+  const reader = new OptionReader(values);
   const follow = values.follow ?? false;
-  const withinSeconds = read('within', 'a time from 1s to 7d, such as 5m', (text) =>
+  const withinSeconds = reader.read('within', 'a time from 1s to 7d, such as 5m', (text) =>
     durationOf(text, 1, 604_800),
   );
   const limits: GcLimits = {
-    fullGcCount: read('full-gc', 'a whole number from 1', countOf),
-    youngPerMinute: read('young-per-minute', 'a whole number from 1', countOf),
-    pauseSeconds: read('pause', 'a time from 1ms to 1h, such as 2s', (text) =>
+    fullGcCount: reader.read('full-gc', 'a whole number from 1', countOf),
+    youngPerMinute: reader.read('young-per-minute', 'a whole number from 1', countOf),
+    pauseSeconds: reader.read('pause', 'a time from 1ms to 1h, such as 2s', (text) =>
       durationOf(text, 0.001, 3_600),
     ),
-    heapAfterShare: read('heap-after', 'a percentage from 1% to 100%', shareOf),
+    heapAfterShare: reader.read('heap-after', 'a percentage from 1% to 100%', shareOf),
   };
-  const maxHeapBytes = read('max-heap', 'a size such as 512M or 8G', sizeOf);
-  const webhookUrl = read('webhook', 'an http or https URL', urlOf);
-  const signal = values.signal === true ? signalTarget(values, env, faults) : undefined;
-  if (values.help !== true) checkInputs(positionals, follow, faults);
-  if (faults.length > 0) throw invalid(faults.join('; '));
+  const maxHeapBytes = reader.read('max-heap', 'a size such as 512M or 8G', sizeOf);
+  const webhookUrl = reader.read('webhook', 'an http or https URL', urlOf);
+  const signal = values.signal === true ? signalTarget(values, env, reader) : undefined;
+  if (values.help !== true) checkInputs(positionals, follow, reader);
+  reader.check();
   return {
     inputs: positionals,
     follow,
@@ -126,43 +116,13 @@ export function readGcScanOptions(words: readonly string[], env: Env): GcScanOpt
   };
 }
 
-function wordsOf(words: readonly string[]) {
-  try {
-    return parseArgs({ args: [...words], options, allowPositionals: true });
-  } catch (error) {
-    throw invalid(error instanceof Error ? error.message.slice(0, 300) : String(error));
-  }
-}
-
-function checkInputs(inputs: readonly string[], follow: boolean, faults: string[]): void {
-  if (inputs.length === 0) faults.push('no input is named, accepted are files, directories and -');
+function checkInputs(inputs: readonly string[], follow: boolean, reader: Noting): void {
+  if (inputs.length === 0) reader.note('no input is named, accepted are files, directories and -');
   if (inputs.length > maxInputCount)
-    faults.push(`${inputs.length} inputs are named, accepted are ${maxInputCount}`);
+    reader.note(`${inputs.length} inputs are named, accepted are ${maxInputCount}`);
   if (inputs.includes('-') && inputs.length > 1)
-    faults.push('- is named beside others, accepted is - alone');
-  if (follow && inputs.length > 1) faults.push('-f follows one file, one directory, or -');
-}
-
-function invalid(message: string): CaptureError {
-  return new CaptureError('InvalidConfiguration', `${message} (--help says more)`);
-}
-
-function countOf(text: string): number | undefined {
-  return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
-}
-
-const secondsOfUnit: Readonly<Record<string, number>> = {
-  ms: 0.001,
-  s: 1,
-  m: 60,
-  h: 3_600,
-  d: 86_400,
-};
-
-function durationOf(text: string, min: number, max: number): number | undefined {
-  const [, count, unit] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)$/.exec(text) ?? [];
-  const seconds = Number(count) * (secondsOfUnit[unit ?? ''] ?? Number.NaN);
-  return seconds >= min && seconds <= max ? seconds : undefined;
+    reader.note('- is named beside others, accepted is - alone');
+  if (follow && inputs.length > 1) reader.note('-f follows one file, one directory, or -');
 }
 
 function shareOf(text: string): number | undefined {
@@ -184,13 +144,13 @@ function urlOf(text: string): string | undefined {
   return url?.protocol === 'http:' || url?.protocol === 'https:' ? text : undefined;
 }
 
-function signalTarget(values: Words, env: Env, faults: string[]): SignalTarget {
+function signalTarget(values: Words, env: Env, reader: Noting): SignalTarget {
   const named = (
     word: 'bus' | 'cluster' | 'namespace' | 'pod' | 'pod-uid',
     variable: string,
   ): string => {
     const value = values[word] ?? env[variable];
-    if (value === undefined || value === '') faults.push(`--signal needs --${word} or ${variable}`);
+    if (value === undefined || value === '') reader.note(`--signal needs --${word} or ${variable}`);
     return value ?? '';
   };
   const target: SignalTarget = {
@@ -207,7 +167,7 @@ function signalTarget(values: Words, env: Env, faults: string[]): SignalTarget {
     const value = target[field as keyof typeof shapes];
     const result = shape.safeParse(value);
     if (value === '' || result.success) continue;
-    faults.push(
+    reader.note(
       `--signal: ${field} is ${shown(value)}: ${result.error.issues[0]?.message ?? 'not valid'}`,
     );
   }

@@ -1,6 +1,8 @@
 import type { HeapAfterGc } from '../../gc-log/heap-trend.ts';
 import type { GcLogReport } from '../../gc-log/gc-log-scan.ts';
 import type { GcStatistics, PauseStatistics } from '../../gc-log/gc-statistics.ts';
+import { sizeWords, timeWords } from '../quantities.ts';
+import { lineText } from '../terminal-text.ts';
 import type { NamedReport } from './report-json.ts';
 
 const shownCauseCount = 5;
@@ -28,7 +30,7 @@ export function textReport({ name, fileCount, report }: NamedReport): string {
     ...crossed.map(({ message }) => `  LIMIT CROSSED: ${message}`),
   ];
   // Names and causes come from outside: no control character of theirs reaches a terminal.
-  return `${lines.map((line) => line.replaceAll(/\p{Cc}/gu, '·')).join('\n')}\n`;
+  return `${lines.map(lineText).join('\n')}\n`;
 }
 
 function row(label: string, text: string | undefined): string[] {
@@ -150,27 +152,4 @@ function warnings(report: GcLogReport): string[] {
     texts.push(`${report.droppedCount} events of the time that is judged were too many to keep`);
   }
   return texts;
-}
-
-/** Three digits and a unit: `3.1 ms`, `12.3 s`, `2.5 h`. */
-export function timeWords(seconds: number): string {
-  if (seconds < 1) return `${rounded(seconds * 1_000)} ms`;
-  if (seconds < 120) return `${rounded(seconds)} s`;
-  if (seconds < 7_200) return `${rounded(seconds / 60)} min`;
-  return seconds < 172_800 ? `${rounded(seconds / 3_600)} h` : `${rounded(seconds / 86_400)} d`;
-}
-
-function sizeWords(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1_024 && unit < units.length - 1) {
-    value /= 1_024;
-    unit += 1;
-  }
-  return `${rounded(value)} ${units[unit] ?? ''}`;
-}
-
-function rounded(value: number): number {
-  return value >= 100 ? Math.round(value) : Number(value.toPrecision(3));
 }

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
-import { CaptureError, messageOf } from '../../errors.ts';
+import { messageOf } from '../../errors.ts';
 import { readManifests } from '../../kubernetes/manifests.ts';
 import { guessWorkload } from '../../kubernetes/owner-walk.ts';
 import { podFactsOf } from '../../kubernetes/pod-facts.ts';
@@ -10,9 +9,17 @@ import type { PodFacts } from '../../policy/pod-facts.ts';
 import { testPolicy } from '../../policy/policy-test.ts';
 import { signalSchema, type Signal } from '../../signal/signal.ts';
 import { shown, validate } from '../../validation.ts';
+import {
+  helpOption,
+  jsonOption,
+  misunderstood,
+  readWords,
+  runCommand,
+  type Output,
+} from '../command-line.ts';
 import { reportText } from './report-text.ts';
 
-const usage = `heapcatch policy test FILE --signal FILE [--pod FILE] [--json]
+export const usage = `heapcatch policy test FILE --signal FILE [--pod FILE] [--json]
 
 Says what would become of a signal: which JvmMonitor governs the pod, what policy that makes with the pod's annotations,
 which thresholds the signal's numbers cross, and the decision. Asks nobody, changes nothing.
@@ -25,11 +32,16 @@ which thresholds the signal's numbers cross, and the decision. Asks nobody, chan
 Exit codes: 0 it leads to a capture, 1 it does not, 2 not understood.
 `;
 
+const options = {
+  signal: { type: 'string' },
+  pod: { type: 'string' },
+  ...jsonOption,
+  ...helpOption,
+} as const;
+
 /** What the command touches of the outside. */
-export interface PolicyIo {
+export interface PolicyIo extends Output {
   read(file: string): Promise<string>;
-  write(text: string): void;
-  writeError(text: string): void;
   now(): Date;
 }
 
@@ -44,9 +56,9 @@ export function runPolicyCommand(words: readonly string[]): Promise<number> {
 }
 
 /** Runs the command; what it cannot do is said on the error stream. */
-export async function policyCommand(words: readonly string[], io: PolicyIo): Promise<number> {
-  try {
-    const order = readWords(words);
+export function policyCommand(words: readonly string[], outside: PolicyIo): Promise<number> {
+  return runCommand('policy', outside, async (io) => {
+    const order = readOrder(words);
     if (order === 'help') {
       io.write(usage);
       return 0;
@@ -57,37 +69,27 @@ export async function policyCommand(words: readonly string[], io: PolicyIo): Pro
     const monitors = objects
       .filter((object) => kindOf(object) === 'JvmMonitor')
       .map(parseJvmMonitor);
-    if (monitors.length === 0) throw invalid(`${order.file} has no JvmMonitor`);
+    if (monitors.length === 0) throw misunderstood(`${order.file} has no JvmMonitor`);
     const known = podOf(pods, signal);
     const pod = known ?? assumedPod(monitors, signal);
     const result = { ...testPolicy(monitors, pod, signal), assumedPod: known === undefined };
     const captures = result.notSent === undefined && result.decision.decision === 'dump';
     io.write(order.json ? `${JSON.stringify({ captures, ...result })}\n` : reportText(result));
     return captures ? 0 : 1;
-  } catch (error) {
-    io.writeError(`heapcatch policy: ${messageOf(error, 4_000)}\n`);
-    return 2;
-  }
+  });
 }
 
-function readWords(
+function readOrder(
   words: readonly string[],
 ): 'help' | { file: string; signalFile: string; podFile?: string | undefined; json: boolean } {
-  const { values, positionals } = parseArgs({
-    args: [...words],
-    allowPositionals: true,
-    options: {
-      signal: { type: 'string' },
-      pod: { type: 'string' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
+  const { values, positionals } = readWords(words, options);
   if (values.help === true) return 'help';
   const [verb, file, ...more] = positionals;
-  if (verb !== 'test') throw invalid(`${shown(verb ?? '')} is not a word of it; accepted is: test`);
-  if (file === undefined || more.length > 0) throw invalid('accepted is one FILE of JvmMonitors');
-  if (values.signal === undefined) throw invalid('--signal FILE is missing');
+  if (verb !== 'test')
+    throw misunderstood(`${shown(verb ?? '')} is not a word of it; accepted is: test`);
+  if (file === undefined || more.length > 0)
+    throw misunderstood('accepted is one FILE of JvmMonitors');
+  if (values.signal === undefined) throw misunderstood('--signal FILE is missing');
   return { file, signalFile: values.signal, podFile: values.pod, json: values.json ?? false };
 }
 
@@ -95,7 +97,7 @@ async function manifestsIn(io: PolicyIo, file: string): Promise<unknown[]> {
   try {
     return readManifests(await io.read(file));
   } catch (error) {
-    throw invalid(`${file}: ${messageOf(error, 1_000)}`);
+    throw misunderstood(`${file}: ${messageOf(error, 1_000)}`);
   }
 }
 
@@ -128,13 +130,13 @@ function podOf(objects: readonly unknown[], signal: Signal): PodFacts | undefine
 function assumedPod(monitors: readonly JvmMonitor[], signal: Signal): PodFacts {
   const [monitor, ...more] = monitors;
   if (monitor === undefined || more.length > 0) {
-    throw invalid(
+    throw misunderstood(
       `several JvmMonitors and no pod ${signal.namespace}/${signal.podName}: give --pod`,
     );
   }
   const { selector } = monitor.spec;
   if (selector.matchExpressions !== undefined || monitor.namespace !== signal.namespace) {
-    throw invalid(
+    throw misunderstood(
       `whether the monitor selects ${signal.namespace}/${signal.podName} is not known: give --pod`,
     );
   }
@@ -164,8 +166,4 @@ function assumedPod(monitors: readonly JvmMonitor[], signal: Signal): PodFacts {
       },
     ],
   };
-}
-
-function invalid(message: string): CaptureError {
-  return new CaptureError('InvalidConfiguration', `${message} (--help says more)`);
 }
