@@ -7,10 +7,11 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'gc-scan': async () => (await import('./gc-scan/command.ts')).runGcScanCommand,
   policy: async () => (await import('./policy/command.ts')).runPolicyCommand,
   cluster: async () => (await import('./cluster/command.ts')).runClusterCommand,
+  doctor: async () => (await import('./doctor/command.ts')).runDoctorCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
 };
 /** Words of the command line that this version does not do yet. */
-const planned = ['dump', 'list', 'show', 'get', 'doctor'];
+const planned = ['dump', 'list', 'show', 'get'];
 
 /** Exit codes: 0 all held, 1 something did not, 2 not to be done here or not understood, 130 interrupted. */
 async function main([name = '', ...words]: readonly string[]): Promise<number> {
