@@ -23,17 +23,15 @@ interface Patience {
  * Then the last fault is thrown, with how often and for how long it was tried: it is what the dead letter says. Nothing that changes the cluster is repeated.
  */
 export function patientCluster(cluster: ClusterApi, patience: Patience): ClusterApi {
-  return {
-    readPod: (namespace, podName) =>
-      persist(() => cluster.readPod(namespace, podName), patience, { namespace, podName }),
-    findNodeAgent: (nodeName) => cluster.findNodeAgent(nodeName),
-    exec: (target, command, options) => cluster.exec(target, command, options),
-    addEphemeralAgents: (pod, agents) => cluster.addEphemeralAgents(pod, agents),
-    postPodEvent: (pod, event) => cluster.postPodEvent(pod, event),
-    ...(cluster.readLogTail && {
-      readLogTail: async (container, order) => cluster.readLogTail?.(container, order),
-    }),
-  };
+  const readPod: ClusterApi['readPod'] = (namespace, podName) =>
+    persist(() => cluster.readPod(namespace, podName), patience, { namespace, podName });
+  return new Proxy(cluster, {
+    get(target, name) {
+      if (name === 'readPod') return readPod;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
 }
 
 async function persist<T>(

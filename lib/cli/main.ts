@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   policy: async () => (await import('./policy/command.ts')).runPolicyCommand,
   cluster: async () => (await import('./cluster/command.ts')).runClusterCommand,
   redrive: async () => (await import('./redrive/command.ts')).runRedriveCommand,
+  doctor: async () => (await import('./doctor/command.ts')).runDoctorCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
   report: async () => (await import('./report/command.ts')).runReportCommand,
   list: async () => (await import('./list/command.ts')).runListCommand,
@@ -16,7 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   show: async () => (await import('./show/command.ts')).runShowCommand,
 };
 /** Words of the command line that this version does not do yet. */
-const planned = ['dump', 'doctor'];
+const planned = ['dump'];
 
 /** Exit codes: 0 all held, 1 something did not, 2 not to be done here or not understood, 130 interrupted. */
 async function main([name = '', ...words]: readonly string[]): Promise<number> {

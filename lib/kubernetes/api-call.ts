@@ -8,6 +8,8 @@ export interface ApiCall {
   /** '' is all namespaces. */
   namespace: string;
   name?: string;
+  /** What a proxied server is asked for, behind the subresource. */
+  proxiedPath?: string;
   /** API group with version; the core group by default. */
   apiVersion?: string;
   query?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
@@ -29,6 +31,7 @@ export function pathOf(call: ApiCall): string {
   parts.push(resource);
   if (call.name !== undefined) parts.push(call.name);
   if (subresource !== undefined) parts.push(subresource);
+  if (call.proxiedPath !== undefined) parts.push(call.proxiedPath);
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(call.query ?? {})) {
     for (const one of Array.isArray(value) ? (value as readonly string[]) : [value]) {
