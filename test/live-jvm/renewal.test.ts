@@ -16,6 +16,7 @@ import { podFacts } from '../capture/fake-cluster.ts';
 import { signal, World } from '../capture/world.ts';
 import { AgentLab, marker, walkStored } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { nextLook } from './next-look.ts';
 
 jest.setTimeout(120_000);
 
@@ -79,12 +80,12 @@ class Stage {
       const { renewed, refused } = await renewTickets(deps, { limit: 10 });
       if (refused[0]) throw new Error(refused[0].message);
       if (renewed.length > 0) return;
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextLook(50);
     }
   }
 
   async agentSays(words: string): Promise<void> {
-    while (!this.log.includes(words)) await new Promise((resolve) => setImmediate(resolve));
+    while (!this.log.includes(words)) await nextLook();
   }
 
   /** Seals, and reads the stored dump. */
