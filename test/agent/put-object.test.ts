@@ -130,7 +130,8 @@ describe('putObject', () => {
 
   it('loses no connection to a bucket that refuses before it has read the body', async () => {
     let asked = 0;
-    const server = createServer((incoming, response) => {
+    // The server never closes a connection that lies idle, which would give a lost one back.
+    const server = createServer({ keepAliveTimeout: 0 }, (incoming, response) => {
       asked += 1;
       const refused = asked <= 8;
       incoming.resume();
@@ -145,15 +146,20 @@ describe('putObject', () => {
     const chunks = Array.from({ length: 20 }, () => Buffer.alloc(256 * 1024, 1));
     const body = { chunks, bytes: 20 * 256 * 1024, md5: Buffer.alloc(16) };
 
-    const eTag = await putObject(`http://127.0.0.1:${port}/part`, body, {
-      // A lost connection is found after longer.
-      deadline: Date.now() + 6_000,
+    const refusals: string[] = [];
+    const put = putObject(`http://127.0.0.1:${port}/part`, body, {
+      deadline: Date.now() + 50_000,
       pause: () => Promise.resolve(),
+      // A try that waits in vain for a lost connection ends as stalled.
+      onRetry: (_attempt, reason) => refusals.push(reason),
     });
-    server.closeAllConnections();
-    server.close();
+    const eTag = await put.finally(() => {
+      server.closeAllConnections();
+      server.close();
+    });
 
     expect([eTag, asked]).toEqual(['"stored"', 9]);
+    expect(new Set(refusals)).toEqual(new Set(['HTTP 503']));
   });
 
   it('never shows the query of a URL in an error', async () => {

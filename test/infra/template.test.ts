@@ -38,6 +38,8 @@ beforeAll(() => {
           PATH: process.env['PATH'],
           HOME: folder,
           CI: '1',
+          // Half of its work is to compile itself.
+          NODE_COMPILE_CACHE: path.join(project, '.jest-cache/serverless'),
           HEAPCATCH_BUILD_FOLDER: build,
           SLS_TELEMETRY_DISABLED: '1',
         },

@@ -87,7 +87,7 @@ describe('lint', () => {
         "import { it } from '@jest/globals';\nit.only('x', () => undefined);\n",
       ),
     ).toContain('no-restricted-syntax');
-  }, 60_000);
+  }, 120_000);
 
   it('catches regular expressions that some text keeps busy for longer than its length', async () => {
     const broken = async (expression: string): Promise<string[]> =>
@@ -99,5 +99,5 @@ describe('lint', () => {
     expect(await broken('/^\\d+\\.?\\d*$/')).toEqual(['regexp/no-super-linear-backtracking']);
     expect(await broken('/\\/+$/')).toEqual(['regexp/no-super-linear-move']);
     expect(await broken('/(?<!\\/)\\/+$/')).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 });

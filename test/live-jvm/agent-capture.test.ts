@@ -19,6 +19,7 @@ import {
 } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
 import { freshLabs, orderAt } from './lab-of-each-test.ts';
+import { nextLook } from './next-look.ts';
 
 jest.setTimeout(120_000);
 
@@ -393,6 +394,6 @@ async function listening(socketPath: string): Promise<void> {
       socket.once('error', () => resolve(false));
     });
     if (accepted) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextLook();
   }
 }

@@ -17,7 +17,8 @@ import { ZstdFrames } from '../../lib/capture/zstd-frames.ts';
 import { RecordChain, type ChainState } from '../../lib/hprof/record-chain.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
 import { cgroupLine, ProcFolder } from '../agent/proc-folder.ts';
-import { classesOf } from './classes.ts';
+import { builtFolder, classesOf } from './classes.ts';
+import { nextLook } from './next-look.ts';
 
 const root = join(import.meta.dirname, '../..');
 export const marker = 'heapcatch-agent-marker';
@@ -57,7 +58,7 @@ export class AgentLab {
     },
   ): Promise<ChildProcess & { pid: number }> {
     const command = [join(jdk.home, 'bin/java'), '-Xmx700m', ...(options.jvmArgs ?? [])];
-    command.push('-cp', classesOf(jdk, application), application, ...options.args);
+    command.push('-cp', classesOf(jdk), application, ...options.args);
     // In blocks of 1 KiB. The JVM ignores SIGXFSZ and gets EFBIG, as it would get ENOSPC from a full disk.
     const limited =
       options.maxFileBytes === undefined ? '' : `ulimit -f ${options.maxFileBytes / 1024};`;
@@ -85,7 +86,13 @@ export class AgentLab {
     input = '',
   ): { child: ChildProcess; ended: Promise<{ code: number | null; stdout: string; log: string }> } {
     const child = spawn(process.execPath, [join(root, 'lib/agent/main.ts'), command], {
-      env: { PATH: process.env['PATH'] ?? '', HEAPCATCH_PROC_ROOT: this.proc.path, ...env },
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        // An agent is started a hundred times: without it, most of its work is to read its own TypeScript.
+        NODE_COMPILE_CACHE: join(builtFolder, 'agent'),
+        HEAPCATCH_PROC_ROOT: this.proc.path,
+        ...env,
+      },
     });
     this.#children.push(child);
     child.stdin.end(input);
@@ -106,7 +113,7 @@ export class AgentLab {
       if (this.#children.some(({ exitCode }) => exitCode !== null)) {
         throw new Error(`a process ended before a dump had ${bytes} bytes`);
       }
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextLook();
     }
   }
 
@@ -119,7 +126,7 @@ export class AgentLab {
   /** Resolves when a kept file has so many bytes: the JVM may still write to one that the agent has removed. */
   async keptHas(name: string, bytes: number): Promise<void> {
     while (statSync(join(this.kept, name)).size < bytes) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextLook();
     }
   }
 

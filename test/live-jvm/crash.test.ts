@@ -25,7 +25,7 @@ describe.each(jdksUnderTest().map((jdk) => [jdk.version, jdk] as const))(
   (_version, jdk) => {
     /** Lets it run to its end in a folder of its own. */
     async function crash(options: readonly string[], signal?: NodeJS.Signals): Promise<void> {
-      const classes = classesOf(jdk, 'OutOfMemory');
+      const classes = classesOf(jdk);
       const small = ['-Xmx16m', '-XX:-CreateCoredumpOnCrash'];
       const words = [...small, ...options, '-cp', classes, 'OutOfMemory'];
       const jvm = spawn(

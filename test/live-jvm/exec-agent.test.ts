@@ -11,6 +11,7 @@ import { captureId, ticketFor } from '../agent/tickets.ts';
 import { AgentLab, dumpOf, framesOf, marker, walkStored } from './agent-lab.ts';
 import { builtJar, elsewhere, ExecStore, keys, orderedEvidence } from './exec-store.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { nextLook } from './next-look.ts';
 
 jest.setTimeout(120_000);
 
@@ -259,7 +260,7 @@ describe('a container that is killed with its exec agent', () => {
     const agent = startExecAgent(oldest, await orderTicket());
     const stored = async () =>
       (await bucket.objects.listParts(keys.heapDump, bucket.uploadId)) ?? [];
-    while ((await stored()).length < 3) await new Promise((next) => setImmediate(next));
+    while ((await stored()).length < 3) await nextLook(20);
     agent.child.kill('SIGKILL');
     await agent.ended;
 

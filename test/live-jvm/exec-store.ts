@@ -1,8 +1,8 @@
-import { afterAll, beforeAll } from '@jest/globals';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildExecAgent, findBuildJdk } from '../../infra/exec-agent/build.ts';
+import { agentVersion } from '../../lib/agent/version.ts';
 import { createS3ObjectStore } from '../../lib/aws/s3-object-store.ts';
 import { manifestSchema, type Manifest } from '../../lib/capture/manifest.ts';
 import type { ObjectStore } from '../../lib/capture/ports.ts';
@@ -17,6 +17,7 @@ import { jvmArtifacts } from '../../lib/policy/policy.ts';
 import { defaultPolicy } from '../../lib/policy/resolve.ts';
 import type { FakeBucket } from '../agent/fake-bucket.ts';
 import { captureId } from '../agent/tickets.ts';
+import { builtOnce } from './classes.ts';
 
 export const objectPrefix = `dumps/test/shop/Deployment.cart/2026-01-01/000000Z-${captureId}/`;
 export const keys = objectKeys(objectPrefix);
@@ -26,13 +27,19 @@ export const elsewhere = {
 } as unknown as FakeBucket;
 export const orderedEvidence = jvmArtifacts.filter((artifact) => artifact !== 'heapDump');
 
-/** Builds the exec agent's jar before the tests of the file, and removes it behind them. @returns its path. */
+/** The exec agent's jar, built once for each state of its sources and of what builds it. @returns its path. */
 export function builtJar(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'heapcatch-exec-jar-'));
-  const jar = join(folder, 'agent.jar');
-  beforeAll(() => buildExecAgent(findBuildJdk()!, jar), 120_000);
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  return jar;
+  const jdk = findBuildJdk()!;
+  const project = join(import.meta.dirname, '../..');
+  const hash = createHash('sha256').update(`${jdk.home} ${jdk.version} ${agentVersion}`);
+  for (const file of globSync('infra/exec-agent/**/*.{java,ts}', { cwd: project }).sort()) {
+    hash.update(`\0${file}\0`).update(readFileSync(join(project, file)));
+  }
+  const name = `exec-agent-${hash.digest('hex').slice(0, 16)}`;
+  return join(
+    builtOnce(name, (folder) => buildExecAgent(jdk, join(folder, 'agent.jar'))),
+    'agent.jar',
+  );
 }
 
 /** The local object store with the upload of one capture. */

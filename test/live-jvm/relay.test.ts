@@ -24,6 +24,7 @@ import {
   orderedEvidence,
 } from './exec-store.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { nextLook } from './next-look.ts';
 
 jest.setTimeout(120_000);
 
@@ -152,7 +153,7 @@ async function relay(
 /** The agent removes what it kept when it is told to. */
 async function containerIsClean(): Promise<void> {
   const left = () => [...readdirSync(lab.dumps), ...readdirSync(spools)];
-  while (left().length > 0) await new Promise((next) => setImmediate(next));
+  while (left().length > 0) await nextLook();
 }
 
 describe.each(jdks.map((jdk) => [jdk.version, jdk] as const))(

@@ -16,6 +16,7 @@ import { podFacts } from '../capture/fake-cluster.ts';
 import { signal, World } from '../capture/world.ts';
 import { AgentLab, marker, walkStored } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
+import { nextLook } from './next-look.ts';
 
 jest.setTimeout(120_000);
 
@@ -30,6 +31,7 @@ class Stage {
   record!: CaptureRecord;
   ticket!: Ticket;
   log = '';
+  #endCode: number | null | undefined;
 
   constructor(store: LocalObjectStore) {
     this.store = store;
@@ -68,7 +70,13 @@ class Stage {
   startAgent(ticketUrl: string): Promise<number | null> {
     const { child, ended } = this.lab.startAgent('capture', { HEAPCATCH_TICKET_URL: ticketUrl });
     child.stderr?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
-    return ended.then(({ code }) => code);
+    return ended.then(({ code }) => (this.#endCode = code));
+  }
+
+  /** @throws when the agent has ended, and what is waited for cannot come any more. */
+  #expectAgent(): void {
+    if (this.#endCode === undefined) return;
+    throw new Error(`the agent ended with ${this.#endCode}: ${this.log}`);
   }
 
   /** Runs what the schedule runs, until it has renewed the ticket. */
@@ -79,12 +87,16 @@ class Stage {
       const { renewed, refused } = await renewTickets(deps, { limit: 10 });
       if (refused[0]) throw new Error(refused[0].message);
       if (renewed.length > 0) return;
-      await new Promise((resolve) => setImmediate(resolve));
+      this.#expectAgent();
+      await nextLook(50);
     }
   }
 
   async agentSays(words: string): Promise<void> {
-    while (!this.log.includes(words)) await new Promise((resolve) => setImmediate(resolve));
+    while (!this.log.includes(words)) {
+      this.#expectAgent();
+      await nextLook();
+    }
   }
 
   /** Seals, and reads the stored dump. */

@@ -1,6 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { manifestSchema, type Manifest } from '../../lib/capture/manifest.ts';
 import { minPartBytes } from '../../lib/capture/ticket.ts';
 import { endRecord } from '../../lib/hprof/end-record.ts';
@@ -9,8 +8,9 @@ import { containerID, ticketFor } from '../agent/tickets.ts';
 import { type AgentLab, dumpOf, marker, walkStored } from './agent-lab.ts';
 import { jdksUnderTest } from './jdks.ts';
 import { freshLabs, orderAt } from './lab-of-each-test.ts';
+import { nextLook } from './next-look.ts';
 
-jest.setTimeout(30_000);
+jest.setTimeout(120_000);
 
 let lab: AgentLab;
 let bucket: FakeBucket;
@@ -69,7 +69,7 @@ async function lastByteWritten(agent: RunningAgent): Promise<void> {
       if (tail.equals(endRecord)) return;
     }
     if (early !== undefined) throw new Error(`the agent ended first: ${early}`);
-    await nextTurn(undefined);
+    await nextLook();
   }
 }
 

@@ -15,7 +15,7 @@ export interface Workshop {
 
 export function openWorkshop(jdk: Jdk): Workshop {
   const folder = mkdtempSync(join(tmpdir(), 'heapcatch-jvm-'));
-  const classes = classesOf(jdk, 'HeapWitness');
+  const classes = classesOf(jdk);
   return { folder, classes, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
