@@ -42,7 +42,7 @@ export interface Added {
 
 /** The account that infra/kubernetes makes, and the group that its roles are bound to as well. */
 const functionsAccount = /^system:serviceaccount:[^:]+:heapcatch-functions$/;
-export const functionsGroup = 'heapcatch-functions';
+export const functionsGroup = 'heapcatch-cloud-functions';
 const shortMillis = 30 * 86_400_000;
 
 /**

@@ -8,6 +8,7 @@ import type { Registration } from '../../aws/cluster-registrations.ts';
 import { messageOf } from '../../errors.ts';
 import type { Installation, Right, Subject } from '../../kubernetes/installation.ts';
 import { isJsonObject } from '../../validation.ts';
+import { functionsGroup } from '../cluster/add-cluster.ts';
 import { viewOf } from '../cluster/cluster-text.ts';
 import type { DoctorFacts, Seen } from './doctor-facts.ts';
 import {
@@ -159,7 +160,7 @@ async function gatherCluster(io: DoctorIo, { namespace }: DoctorOrder) {
     user: `system:serviceaccount:${namespace}:${name}`,
     groups: [...groups, 'system:serviceaccounts', 'system:authenticated'],
   });
-  const functions = account('heapcatch-functions', ['heapcatch-functions']);
+  const functions = account('heapcatch-functions', [functionsGroup]);
   const missing = (subject: Subject, needed: readonly Right[]): Promise<Seen<readonly Right[]>> =>
     look((installation) => missingRights(installation, subject, needed));
   return {

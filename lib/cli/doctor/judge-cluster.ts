@@ -96,7 +96,7 @@ function judgeDryRun({ dryRun }: DoctorFacts): Finding {
       if (reason === 'ClusterForbidden') {
         return failed(
           message,
-          'EKS: an access entry for each of the three roles, in the group heapcatch-functions; else: register the cluster again, and apply infra/kubernetes',
+          'EKS: an access entry for each of the three roles, in the group heapcatch-cloud-functions; else: register the cluster again, and apply infra/kubernetes',
         );
       }
       return failed(
