@@ -20,12 +20,14 @@ interface Kustomization {
 }
 
 const manifestsOf = (text: string): Manifest[] =>
-  (loadAllYaml(text) as (Manifest | null | undefined)[]).filter((one) => one != null);
+  (loadAllYaml(text) as (Manifest | null | undefined)[]).filter(
+    (one) => one !== null && one !== undefined,
+  );
 
 /** The objects of a kustomization, before its patches and transformers. */
 function kustomized(folder: string): Manifest[] {
   const text = readFileSync(path.join(folder, 'kustomization.yaml'), 'utf8');
-  const { resources = [], components = [] } = loadYaml(text) as Kustomization;
+  const { resources = [], components = [] } = loadYaml<Kustomization>(text);
   return [...resources, ...components].flatMap((name) => {
     const found = path.join(folder, name);
     return name.endsWith('.yaml') ? manifestsOf(readFileSync(found, 'utf8')) : kustomized(found);
@@ -99,10 +101,9 @@ function withPriority(manifests: readonly Manifest[]): Manifest[] {
   });
 }
 
-const defaults = loadYaml(readFileSync(path.join(chart, 'values.yaml'), 'utf8')) as Record<
-  string,
-  string | boolean
->;
+const defaults = loadYaml<Record<string, string | boolean>>(
+  readFileSync(path.join(chart, 'values.yaml'), 'utf8'),
+);
 /** What stands in infra/kubernetes. */
 const values = {
   ...defaults,
