@@ -183,7 +183,8 @@ async function check(
     reviewed = await io.reviewSelf({ access, credentials });
   } catch (error) {
     if (!(error instanceof CaptureError) || error.code !== 'ClusterUnavailable') throw error;
-    throw new CaptureError('ClusterUnavailable', explainFault(error), { cause: error });
+    const message = `the API at ${access.server} does not answer: ${explainFault(error)}`;
+    throw new CaptureError('ClusterUnavailable', message, { cause: error });
   }
   const answers = `the API at ${access.server} answers`;
   if (given === undefined) {
