@@ -128,14 +128,14 @@ describe('heapcatch cluster add', () => {
     expect(world.out.match(/aws eks create-access-entry.*/g)).toEqual(
       ['c', 's', 'w'].map(
         (name) =>
-          `aws eks create-access-entry --region eu-west-1 --cluster-name shop_1 --principal-arn ${arn(name)} --kubernetes-groups heapcatch-functions`,
+          `aws eks create-access-entry --region eu-west-1 --cluster-name shop_1 --principal-arn ${arn(name)} --kubernetes-groups heapcatch-cloud-functions`,
       ),
     );
   });
 
   it('registers by a client certificate, and says when that ends', async () => {
     Object.assign(world.files, { crt: tlsFile('client.crt'), key: tlsFile('client.key') });
-    world.reviewed = { userName: 'client', groups: ['heapcatch-functions'] };
+    world.reviewed = { userName: 'client', groups: ['heapcatch-cloud-functions'] };
 
     const words = 'add eu-1 --client-certificate crt --client-key key --json';
     expect(await world.run(words)).toBe(0);

@@ -41,44 +41,45 @@ beforeEach(() => {
   denied = () => false;
   invoked = [];
   installation = {
-    readNamespaceLabels: async () => ({ 'pod-security.kubernetes.io/enforce': 'privileged' }),
-    readForwarder: async () => workload,
-    readAgent: async () => workload,
-    readForwarderConfig: async () => ({
+    readNamespaceLabels: given({ 'pod-security.kubernetes.io/enforce': 'privileged' }),
+    readForwarder: given(workload),
+    readAgent: given(workload),
+    readForwarderConfig: given({
       ...{ HEAPCATCH_CLUSTER_NAME: 'eu-1', HEAPCATCH_EVENT_BUS_NAME: 'heapcatch-dev' },
       ...{ AWS_REGION: 'eu-central-1', HEAPCATCH_NAMESPACES: '' },
     }),
-    hasJvmMonitors: async () => true,
-    mayDo: async ({ user }, right) => !denied({ ...right, user }),
-    readForwarderMetrics: async () => [
+    hasJvmMonitors: given(true),
+    mayDo: ({ user }, right) => Promise.resolve(!denied({ ...right, user })),
+    readForwarderMetrics: given([
       '# HELP heapcatch_signals_sent_total x\nheapcatch_signals_sent_total 2\nheapcatch_spool_entries 0\n',
       'heapcatch_signals_sent_total 3\nheapcatch_signals_failed_total{reason="x"} 0\n',
-    ],
+    ]),
   };
   io = {
-    readCaller: async () => ({ arn: 'arn:aws:iam::1:user/ann', region: 'eu-central-1' }),
-    readOutputs: async () => ({
+    readCaller: given({ arn: 'arn:aws:iam::1:user/ann', region: 'eu-central-1' }),
+    readOutputs: given({
       ...{ DumpBucketName: 'b', ClaimTableName: 't', SignalBusName: 'heapcatch-dev' },
       ...{ CaptureFunctionName: 'c', SealFunctionName: 's', SweepFunctionName: 'w' },
       ...{ CaptureDeadLettersUrl: 'qc', SealDeadLettersUrl: 'qs', SweepDeadLettersUrl: 'qw' },
     }),
-    inspectBucket: async () => ({ encryption: 'aws:kms', publicAccessBlocked: true }),
-    roundTrip: async () => 'same',
-    inspectTable: async () => ({ status: 'ACTIVE', indexNames: ['open-captures'] }),
-    inspectFunction: async () => ({
+    inspectBucket: given({ encryption: 'aws:kms', publicAccessBlocked: true }),
+    roundTrip: given('same'),
+    inspectTable: given({ status: 'ACTIVE', indexNames: ['open-captures'] }),
+    inspectFunction: given({
       ...{ state: 'Active', lastUpdateStatus: 'Successful', agentImage: image },
     }),
-    inspectQueue: async () => ({ waitingCount: 0 }),
-    listRegistrations: async () => [
+    inspectQueue: given({ waitingCount: 0 }),
+    listRegistrations: given([
       {
         clusterName: 'eu-1',
         text: secretUntil('2027-01-01T00:00:00Z'),
         modifiedTime: '2026-01-01T00:00:00Z',
       },
-    ],
-    invoke: async (_name, payload) => {
+    ]),
+    invoke: (_name, payload) => {
       invoked.push(payload);
-      return { answers: [{ decision: 'skip', reason: 'PodNotFound', message: 'no such pod' }] };
+      const answer = { decision: 'skip', reason: 'PodNotFound', message: 'no such pod' };
+      return Promise.resolve({ answers: [answer] });
     },
     openCluster: () => ({ contextName: 'prod', server: 'https://a.example', installation }),
     now: () => new Date('2026-02-01T00:00:00Z'),
@@ -102,7 +103,12 @@ async function findings(words = ''): Promise<{ code: number; of: Record<string, 
   return { code, of: Object.fromEntries(report.findings.map((one) => [one.link, one])) };
 }
 
-const failing = (message: string) => async () => Promise.reject(new Error(message));
+/** What answers so, whatever it is asked. */
+function given<T>(value: T): () => Promise<T> {
+  return () => Promise.resolve(value);
+}
+
+const failing = (message: string) => () => Promise.reject(new Error(message));
 
 describe('heapcatch doctor', () => {
   it('finds that all links hold, one line each', async () => {
@@ -145,29 +151,28 @@ describe('heapcatch doctor', () => {
       'bucket',
       'failed',
       'public access',
-      () =>
-        (io.inspectBucket = async () => ({ encryption: 'aws:kms', publicAccessBlocked: false })),
+      () => (io.inspectBucket = given({ encryption: 'aws:kms', publicAccessBlocked: false })),
     ],
     [
       'a bucket without a key of its own',
       'bucket',
       'warning',
       'AES256',
-      () => (io.inspectBucket = async () => ({ encryption: 'AES256', publicAccessBlocked: true })),
+      () => (io.inspectBucket = given({ encryption: 'AES256', publicAccessBlocked: true })),
     ],
     [
       'an object that comes back otherwise',
       'round trip of an object',
       'failed',
       'not what was put',
-      () => (io.roundTrip = async () => 'different'),
+      () => (io.roundTrip = given('different')),
     ],
     [
       'a table without its index',
       'claim table',
       'failed',
       'open-captures',
-      () => (io.inspectTable = async () => ({ status: 'ACTIVE', indexNames: [] })),
+      () => (io.inspectTable = given({ status: 'ACTIVE', indexNames: [] })),
     ],
     [
       'a function whose update failed',
@@ -175,7 +180,7 @@ describe('heapcatch doctor', () => {
       'failed',
       'last update failed',
       () =>
-        (io.inspectFunction = async () => ({
+        (io.inspectFunction = given({
           ...{ state: 'Active', lastUpdateStatus: 'Failed', agentImage: image },
         })),
     ],
@@ -185,7 +190,7 @@ describe('heapcatch doctor', () => {
       'warning',
       '3 wait; of one: Cannot get pods: no connection within 5 s. Tried 5 times within 33 s.',
       () =>
-        (io.inspectQueue = async () => ({
+        (io.inspectQueue = given({
           waitingCount: 3,
           sample: {
             attributes: {},
@@ -204,12 +209,12 @@ describe('heapcatch doctor', () => {
       'warning',
       '2026-02-10',
       () =>
-        (io.listRegistrations = async () => [
+        (io.listRegistrations = given([
           {
             ...{ clusterName: 'eu-1', text: secretUntil('2026-02-10T00:00:00Z') },
             modifiedTime: undefined,
           },
-        ]),
+        ])),
     ],
     [
       'credentials that are over',
@@ -217,19 +222,19 @@ describe('heapcatch doctor', () => {
       'failed',
       'ended at 2026-01-31',
       () =>
-        (io.listRegistrations = async () => [
+        (io.listRegistrations = given([
           {
             ...{ clusterName: 'eu-1', text: secretUntil('2026-01-31T00:00:00Z') },
             modifiedTime: undefined,
           },
-        ]),
+        ])),
     ],
     [
       'no registered cluster',
       'registered cluster',
       'failed',
       'registered are: none',
-      () => (io.listRegistrations = async () => []),
+      () => (io.listRegistrations = given([])),
     ],
     [
       'a function that the cluster does not let in',
@@ -237,7 +242,7 @@ describe('heapcatch doctor', () => {
       'failed',
       'HTTP 401',
       () =>
-        (io.invoke = async () => ({
+        (io.invoke = given({
           answers: [{ decision: 'failed', reason: 'ClusterForbidden', message: 'HTTP 401' }],
         })),
     ],
@@ -254,7 +259,7 @@ describe('heapcatch doctor', () => {
       'failed',
       'restricted does not let the node agent in',
       () =>
-        (installation.readNamespaceLabels = async () => ({
+        (installation.readNamespaceLabels = given({
           'pod-security.kubernetes.io/enforce': 'restricted',
         })),
     ],
@@ -263,21 +268,21 @@ describe('heapcatch doctor', () => {
       'namespace',
       'warning',
       'privileged',
-      () => (installation.readAgent = async () => undefined),
+      () => (installation.readAgent = given(undefined)),
     ],
     [
       'a forwarder that is not installed',
       'forwarder',
       'failed',
       'is not there',
-      () => (installation.readForwarder = async () => undefined),
+      () => (installation.readForwarder = given(undefined)),
     ],
     [
       'a forwarder that is half there',
       'forwarder',
       'warning',
       '1 of 2 ready',
-      () => (installation.readForwarder = async () => ({ ...workload, readyCount: 1 })),
+      () => (installation.readForwarder = given({ ...workload, readyCount: 1 })),
     ],
     [
       'a forwarder that sends to another bus',
@@ -285,7 +290,7 @@ describe('heapcatch doctor', () => {
       'failed',
       'HEAPCATCH_EVENT_BUS_NAME is heapcatch-old, not heapcatch-dev',
       () =>
-        (installation.readForwarderConfig = async () => ({
+        (installation.readForwarderConfig = given({
           ...{ HEAPCATCH_CLUSTER_NAME: 'eu-1', HEAPCATCH_EVENT_BUS_NAME: 'heapcatch-old' },
           AWS_REGION: 'eu-central-1',
         })),
@@ -295,7 +300,7 @@ describe('heapcatch doctor', () => {
       'way to the JVM',
       'warning',
       'heapcatch:0',
-      () => (installation.readAgent = async () => ({ ...workload, image: 'registry/heapcatch:0' })),
+      () => (installation.readAgent = given({ ...workload, image: 'registry/heapcatch:0' })),
     ],
     [
       'no way to a JVM',
@@ -303,7 +308,7 @@ describe('heapcatch doctor', () => {
       'failed',
       'no agent on the nodes',
       () => {
-        installation.readAgent = async () => undefined;
+        installation.readAgent = given(undefined);
         denied = ({ resource }) => resource === 'pods/ephemeralcontainers';
       },
     ],
@@ -313,8 +318,8 @@ describe('heapcatch doctor', () => {
       'failed',
       'know no image',
       () => {
-        installation.readAgent = async () => undefined;
-        io.inspectFunction = async () => ({
+        installation.readAgent = given(undefined);
+        io.inspectFunction = given({
           ...{ state: 'Active', lastUpdateStatus: 'Successful', agentImage: undefined },
         });
       },
@@ -325,6 +330,20 @@ describe('heapcatch doctor', () => {
       'failed',
       'missing: get jobs.batch in all namespaces',
       () => (denied = ({ resource }) => resource === 'jobs'),
+    ],
+    [
+      'a forwarder without a right in the whole cluster',
+      'rights of the forwarder',
+      'warning',
+      'cannot ask whose a token is',
+      () => (denied = ({ resource }) => resource === 'tokenreviews'),
+    ],
+    [
+      'no definition of JvmMonitor',
+      'JvmMonitor resource',
+      'warning',
+      'annotations of pods alone count',
+      () => (installation.hasJvmMonitors = given(false)),
     ],
     [
       'rights that cannot be asked for',
@@ -338,7 +357,7 @@ describe('heapcatch doctor', () => {
       'bus, from the forwarder',
       'failed',
       '7 signals wait, 0 were sent',
-      () => (installation.readForwarderMetrics = async () => ['heapcatch_spool_entries 7\n']),
+      () => (installation.readForwarderMetrics = given(['heapcatch_spool_entries 7\n'])),
     ],
     [
       'signals that were given up',
@@ -346,9 +365,9 @@ describe('heapcatch doctor', () => {
       'warning',
       '2 signals were given up',
       () =>
-        (installation.readForwarderMetrics = async () => [
+        (installation.readForwarderMetrics = given([
           'heapcatch_signals_failed_total{reason="a b"} 2\n',
-        ]),
+        ])),
     ],
   ];
   it.each(cases)('finds %s, and says what to do', async (_case, link, state, says, breakIt) => {
@@ -364,19 +383,21 @@ describe('heapcatch doctor', () => {
 
   it('asks for rights in the namespaces that the forwarder watches', async () => {
     const config = { HEAPCATCH_NAMESPACES: 'shop, pay' };
-    installation.readForwarderConfig = async () => config;
+    installation.readForwarderConfig = given(config);
     denied = ({ namespace, resource }) => namespace === '' && resource === 'pods';
 
     const { of } = await findings();
 
     expect(of['rights of the forwarder']?.state).toBe('ok');
     expect(of['rights of the functions']?.state).toBe('ok');
+    expect(invoked).toMatchObject([{ namespace: 'shop' }]);
   });
 
   it('wants to be told which of several clusters, and takes it', async () => {
     const text = secretUntil('2027-01-01T00:00:00Z');
-    io.listRegistrations = async () =>
-      ['eu-1', 'us-1'].map((clusterName) => ({ clusterName, text, modifiedTime: undefined }));
+    io.listRegistrations = given(
+      ['eu-1', 'us-1'].map((clusterName) => ({ clusterName, text, modifiedTime: undefined })),
+    );
 
     expect((await findings()).of['registered cluster']?.says).toBe('registered are: eu-1, us-1');
     expect((await findings('--cluster eu-1')).code).toBe(0);
@@ -403,12 +424,15 @@ describe('the round trip', () => {
     const stored = new Map<string, Uint8Array>();
     const answer = await roundTrip(
       {
-        putObject: async (key, body) => {
+        putObject: (key, body) => {
           stored.set(key, kind === 'same' ? body : Buffer.from('x'));
-          return 'written';
+          return Promise.resolve('written');
         },
-        getObject: async (key) => stored.get(key),
-        deleteObject: async (key) => void stored.delete(key),
+        getObject: (key) => Promise.resolve(stored.get(key)),
+        deleteObject: (key) => {
+          stored.delete(key);
+          return Promise.resolve();
+        },
       },
       'n1',
     );

@@ -15,7 +15,7 @@ const texts: readonly [RegExp, string][] = [
   [/^\$\{Bucket\}\/(.+)$/, '`$1`'],
   [/^\$\{ClaimTable\.Arn\}\/index\/(.+)$/, "ClaimTable's index `$1`"],
   [/:log-group:\/aws\/lambda\/heapcatch-dev-[a-z]+:\*$/, 'its log group'],
-  [/:parameter(\/heapcatch\/)dev(\/clusters\/\*)$/, '`$1<stage>$2`'],
+  [/:parameter(\/heapcatch\/)dev(\/clusters(?:\/\*)?)$/, '`$1<stage>$2`'],
   [/:secret:(heapcatch\/)dev(\/clusters\/\*)$/, '`$1<stage>$2`'],
 ];
 

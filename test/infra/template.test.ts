@@ -165,7 +165,9 @@ describe('the synthesized template', () => {
       const called = new Set(portCallsOf(name).flatMap((call) => actionsOfCalls[call]!));
       // The way into the clusters is no port's: every function takes it, through lib/aws.
       called.add('ssm:GetParameter');
-      const wayIn = granted.filter(({ action }) => action === 'secretsmanager:GetSecretValue');
+      const wayIn = granted.filter(({ action }) =>
+        ['secretsmanager:GetSecretValue', 'ssm:GetParametersByPath'].includes(action),
+      );
       for (const { action } of wayIn) called.add(action);
 
       expect(

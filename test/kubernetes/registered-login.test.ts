@@ -32,7 +32,7 @@ async function startApi(...tokens: readonly string[]): Promise<{ url: string; se
       seen.push(name);
       const known = socket.authorized || tokens.includes(token.replace('Bearer ', ''));
       response.writeHead(known ? 201 : 401, { 'content-type': 'application/json' });
-      const userInfo = { username: name, groups: ['heapcatch-functions'] };
+      const userInfo = { username: name, groups: ['heapcatch-cloud-functions'] };
       response.end(JSON.stringify(known ? { status: { userInfo } } : { message: 'Unauthorized' }));
     },
   );
@@ -103,7 +103,7 @@ describe('a registered cluster', () => {
     const { url } = await startApi('t1');
 
     expect(await reviewSelf(registered(url, () => ({ token: 't1' })))).toEqual({
-      ...{ userName: 'Bearer t1', groups: ['heapcatch-functions'] },
+      ...{ userName: 'Bearer t1', groups: ['heapcatch-cloud-functions'] },
     });
     expect(await reviewSelf(registered(url, () => ({ token: 'x' })))).toBe('refused');
   });

@@ -42,7 +42,7 @@ export interface Added {
 
 /** The account that infra/kubernetes makes, and the group that its roles are bound to as well. */
 const functionsAccount = /^system:serviceaccount:[^:]+:heapcatch-functions$/;
-export const functionsGroup = 'heapcatch-functions';
+export const functionsGroup = 'heapcatch-cloud-functions';
 const shortMillis = 30 * 86_400_000;
 
 /**
@@ -183,7 +183,8 @@ async function check(
     reviewed = await io.reviewSelf({ access, credentials });
   } catch (error) {
     if (!(error instanceof CaptureError) || error.code !== 'ClusterUnavailable') throw error;
-    throw new CaptureError('ClusterUnavailable', explainFault(error), { cause: error });
+    const message = `the API at ${access.server} does not answer: ${explainFault(error)}`;
+    throw new CaptureError('ClusterUnavailable', message, { cause: error });
   }
   const answers = `the API at ${access.server} answers`;
   if (given === undefined) {

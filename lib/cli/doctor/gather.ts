@@ -8,6 +8,7 @@ import type { Registration } from '../../aws/cluster-registrations.ts';
 import { messageOf } from '../../errors.ts';
 import type { Installation, Right, Subject } from '../../kubernetes/installation.ts';
 import { isJsonObject } from '../../validation.ts';
+import { functionsGroup } from '../cluster/add-cluster.ts';
 import { viewOf } from '../cluster/cluster-text.ts';
 import type { DoctorFacts, Seen } from './doctor-facts.ts';
 import {
@@ -73,16 +74,20 @@ async function seeWith<N, T>(
 export async function gatherFacts(io: DoctorIo, order: DoctorOrder): Promise<DoctorFacts> {
   const caller = await see(() => io.readCaller());
   const outputs = await seeWith(caller, 'there are no AWS credentials', () => io.readOutputs());
-  const [stack, cluster] = await Promise.all([
-    gatherStack(io, order, outputs),
-    gatherCluster(io, order),
-  ]);
+  const cluster = await gatherCluster(io, order);
+  const [watched = ''] = namespacesOf(cluster.forwarderConfig);
+  const askedNamespace = watched === '' ? order.namespace : watched;
+  const stack = await gatherStack(io, order, { outputs, askedNamespace });
   return { stage: order.stage, now: io.now(), caller, outputs, ...stack, ...cluster };
 }
 
 type Outputs = Seen<Readonly<Record<string, string>>>;
 
-async function gatherStack(io: DoctorIo, order: DoctorOrder, outputs: Outputs) {
+async function gatherStack(
+  io: DoctorIo,
+  order: DoctorOrder,
+  { outputs, askedNamespace }: { outputs: Outputs; askedNamespace: string },
+) {
   const withOutput = <T>(name: string, look: (value: string) => Promise<T>): Promise<Seen<T>> =>
     seeWith(outputs, 'the stack could not be read', (found) => {
       const value = found[name];
@@ -114,7 +119,7 @@ async function gatherStack(io: DoctorIo, order: DoctorOrder, outputs: Outputs) {
       })),
     ),
     clusterName !== undefined && registered.some((one) => one.clusterName === clusterName)
-      ? withOutput('CaptureFunctionName', (name) => dryRunOf(io, order, name, clusterName))
+      ? withOutput('CaptureFunctionName', (name) => dryRunOf(io, askedNamespace, name, clusterName))
       : Promise.resolve({ notLookedAt: 'the cluster is not registered' }),
   ]);
   return {
@@ -123,19 +128,17 @@ async function gatherStack(io: DoctorIo, order: DoctorOrder, outputs: Outputs) {
   };
 }
 
-/** The function reads a pod that is not there: by its own network, its own credentials and its own rights. */
-async function dryRunOf(
-  io: DoctorIo,
-  { namespace }: DoctorOrder,
-  functionName: string,
-  cluster: string,
-) {
+/** The function reads a pod that is not there, where it may read pods: by its own network, its own credentials and its own rights. */
+async function dryRunOf(io: DoctorIo, namespace: string, functionName: string, cluster: string) {
   const order = { cluster, namespace, pod: 'heapcatch-doctor', dryRun: true };
   const reply = await io.invoke(functionName, order);
   const answers = isJsonObject(reply) && Array.isArray(reply['answers']) ? reply['answers'] : [];
   const [answer] = answers as unknown[];
   if (!isJsonObject(answer)) throw new Error('the capture function gave no answer');
-  const text = (name: string): string => String(answer[name] ?? '');
+  const text = (name: string): string => {
+    const value = answer[name];
+    return typeof value === 'string' ? value : '';
+  };
   return { decision: text('decision'), reason: text('reason'), message: text('message') };
 }
 
@@ -152,14 +155,13 @@ async function gatherCluster(io: DoctorIo, { namespace }: DoctorOrder) {
       look((installation) => installation.hasJvmMonitors()),
       look((installation) => installation.readForwarderMetrics()),
     ]);
-  const config = ('found' in forwarderConfig ? forwarderConfig.found : undefined) ?? {};
-  const namespaces = namespacesOf(config['HEAPCATCH_NAMESPACES'] ?? '');
+  const namespaces = namespacesOf(forwarderConfig);
   const hasAgent = 'found' in agent && agent.found !== undefined;
   const account = (name: string, groups: readonly string[]): Subject => ({
     user: `system:serviceaccount:${namespace}:${name}`,
     groups: [...groups, 'system:serviceaccounts', 'system:authenticated'],
   });
-  const functions = account('heapcatch-functions', ['heapcatch-functions']);
+  const functions = account('heapcatch-functions', [functionsGroup]);
   const missing = (subject: Subject, needed: readonly Right[]): Promise<Seen<readonly Right[]>> =>
     look((installation) => missingRights(installation, subject, needed));
   return {
@@ -184,7 +186,9 @@ async function gatherCluster(io: DoctorIo, { namespace }: DoctorOrder) {
   };
 }
 
-function namespacesOf(text: string): string[] {
+/** Those that the forwarder watches; '' alone is all of them. */
+function namespacesOf(config: DoctorFacts['forwarderConfig']): string[] {
+  const text = ('found' in config ? config.found?.['HEAPCATCH_NAMESPACES'] : undefined) ?? '';
   const named = text
     .split(',')
     .map((one) => one.trim())

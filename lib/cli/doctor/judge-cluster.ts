@@ -28,7 +28,10 @@ export function judgeCluster(facts: DoctorFacts): Finding[] {
       'JvmMonitor resource',
       facts.jvmMonitors,
       { state: 'warning', advice: mayLook },
-      (there) => (there ? ok('defined') : failed('it is not defined', apply)),
+      (there) =>
+        there
+          ? ok('defined')
+          : warning('it is not defined: annotations of pods alone count', apply),
     ),
     judgeRights('rights of the forwarder', facts.forwarderRights),
     judgeRights('rights of the functions', facts.functionRights),
@@ -96,7 +99,7 @@ function judgeDryRun({ dryRun }: DoctorFacts): Finding {
       if (reason === 'ClusterForbidden') {
         return failed(
           message,
-          'EKS: an access entry for each of the three roles, in the group heapcatch-functions; else: register the cluster again, and apply infra/kubernetes',
+          'EKS: an access entry for each of the three roles, in the group heapcatch-cloud-functions; else: register the cluster again, and apply infra/kubernetes',
         );
       }
       return failed(
@@ -200,6 +203,12 @@ function judgeRights(link: string, seen: Seen<readonly Right[]>): Finding {
   const advice = 'to ask for others takes create on subjectaccessreviews';
   return judge(link, seen, { state: 'warning', advice }, (missing) => {
     if (missing.length === 0) return ok('as docs/permissions.md lists them');
+    if (missing.every(({ resource }) => resource === 'tokenreviews')) {
+      return warning(
+        'it cannot ask whose a token is: nodes’ sensors are not heard',
+        'bind it to create on tokenreviews, which takes a ClusterRole; or leave it so',
+      );
+    }
     const named = missing.slice(0, 5).map(rightText).join('; ');
     const more = missing.length > 5 ? ` and ${missing.length - 5} more` : '';
     return failed(`missing: ${named}${more}`, apply);
@@ -214,7 +223,7 @@ function judgeBus({ forwarderMetrics }: DoctorFacts): Finding {
     forwarderMetrics,
     { state: 'warning', advice },
     (pages) => {
-      if (pages.length === 0) return failed('no forwarder runs', apply);
+      if (pages.length === 0) return failed('no forwarder runs', 'see the forwarder above');
       const sent = sumOf(pages, 'heapcatch_signals_sent_total');
       const waiting = sumOf(pages, 'heapcatch_spool_entries');
       const lost = sumOf(pages, 'heapcatch_signals_failed_total');
