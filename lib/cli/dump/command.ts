@@ -1,15 +1,7 @@
 import type { IndexEntry } from '../../dump-index/index-entry.ts';
 import { entryText } from '../captures/entry-text.ts';
 import { followCapture, type RunningCapture } from '../captures/follow-capture.ts';
-import {
-  exitCodes,
-  helpOption,
-  jsonOption,
-  misunderstood,
-  OptionReader,
-  readWords,
-  runCommand,
-} from '../command-line.ts';
+import { exitCodes, jsonOption, OptionReader, runShaped, type ValuesOf } from '../command-line.ts';
 import { placeOptions, placeUsage, type Place } from '../place.ts';
 import { processIo, type CliIo } from '../process-io.ts';
 import { durationOf } from '../quantities.ts';
@@ -42,7 +34,6 @@ understood or not possible; 3 skipped, with the reason; 4 not sealed within the 
 
 const options = {
   ...placeOptions,
-  ...helpOption,
   ...jsonOption,
   namespace: { type: 'string', short: 'n' },
   cluster: { type: 'string' },
@@ -52,6 +43,7 @@ const options = {
   wait: { type: 'boolean' },
   timeout: { type: 'string' },
 } as const;
+const shape = { name: 'dump', usage, options, operand: 'POD' };
 
 const defaultTimeoutSeconds = 1_800;
 const maxTimeoutSeconds = 86_400;
@@ -62,14 +54,7 @@ export function runDumpCommand(words: readonly string[]): Promise<number> {
 }
 
 export function dump(words: readonly string[], outside: CliIo): Promise<number> {
-  return runCommand('dump', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    const [name, ...others] = positionals;
-    if (name === undefined || others.length > 0) throw misunderstood('accepted is one POD');
+  return runShaped(shape, words, outside, async (io, values, name) => {
     const reader = new OptionReader(values);
     const timeoutSeconds =
       reader.read('timeout', 'a time from 1s to 24h, such as 30m', (text) =>
@@ -90,7 +75,7 @@ export function dump(words: readonly string[], outside: CliIo): Promise<number> 
   });
 }
 
-type Values = ReturnType<typeof readWords<typeof options>>['values'];
+type Values = ValuesOf<typeof options>;
 
 async function requestOf(
   io: CliIo,

@@ -3,14 +3,7 @@ import { join } from 'node:path';
 import type { IndexEntry } from '../../dump-index/index-entry.ts';
 import { artifacts, type Artifact } from '../../policy/policy.ts';
 import { findCapture } from '../captures/index-reader.ts';
-import {
-  exitCodes,
-  helpOption,
-  jsonOption,
-  misunderstood,
-  readWords,
-  runCommand,
-} from '../command-line.ts';
+import { exitCodes, jsonOption, misunderstood, runShaped } from '../command-line.ts';
 import { placeOptions, placeUsage, type Place } from '../place.ts';
 import { processIo, type CliIo } from '../process-io.ts';
 import { jsonText, lineText } from '../terminal-text.ts';
@@ -38,12 +31,12 @@ possible; 130 interrupted.
 
 const options = {
   ...placeOptions,
-  ...helpOption,
   ...jsonOption,
   output: { type: 'string', short: 'o' },
   artifact: { type: 'string', multiple: true },
   compressed: { type: 'boolean' },
 } as const;
+const shape = { name: 'get', usage, options, operand: 'CAPTURE' };
 
 /** `heapcatch get`, on the process's own streams and the account of its environment. */
 export function runGetCommand(words: readonly string[]): Promise<number> {
@@ -51,14 +44,7 @@ export function runGetCommand(words: readonly string[]): Promise<number> {
 }
 
 export function get(words: readonly string[], outside: CliIo): Promise<number> {
-  return runCommand('get', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    const [name, ...others] = positionals;
-    if (name === undefined || others.length > 0) throw misunderstood('accepted is one CAPTURE');
+  return runShaped(shape, words, outside, async (io, values, name) => {
     const wanted = values.artifact === undefined ? undefined : artifactsOf(values.artifact);
     const place = await io.openPlace(values);
     const { objectKey: indexKey, entry } = await findCapture(place, name);

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { findCapture } from '../captures/index-reader.ts';
-import { exitCodes, helpOption, misunderstood, readWords, runCommand } from '../command-line.ts';
+import { exitCodes, misunderstood, runShaped } from '../command-line.ts';
 import { bringCapture } from '../get/command.ts';
 import { unpackDump } from '../get/unpack-dump.ts';
 import { placeOptions, placeUsage, type PlaceOrder } from '../place.ts';
@@ -27,10 +27,10 @@ understood; 130 interrupted.
 
 const options = {
   ...placeOptions,
-  ...helpOption,
   with: { type: 'string' },
   output: { type: 'string', short: 'o' },
 } as const;
+const shape = { name: 'open', usage, options, operand: 'CAPTURE or FILE' };
 
 /** What the command touches of the outside beside captures. */
 export interface OpenIo extends CliIo {
@@ -49,16 +49,7 @@ export function runOpenCommand(words: readonly string[]): Promise<number> {
 }
 
 export function open(words: readonly string[], outside: OpenIo): Promise<number> {
-  return runCommand('open', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    const [name, ...others] = positionals;
-    if (name === undefined || others.length > 0) {
-      throw misunderstood('accepted is one CAPTURE or FILE');
-    }
+  return runShaped(shape, words, outside, async (io, values, name) => {
     const wanted = values.with === undefined ? undefined : [viewerOf(values.with)];
     const isFile = (await stat(name).catch(() => undefined))?.isFile() === true;
     const dump = isFile ? await unpacked(io, name) : await brought(io, name, values);
@@ -67,7 +58,7 @@ export function open(words: readonly string[], outside: OpenIo): Promise<number>
     if (viewer === undefined) {
       io.write(`${dump.path}\n`);
       io.writeError(
-        `heapcatch open: ${wanted?.join() ?? 'neither MAT nor VisualVM'} is not found; install Eclipse Memory Analyzer (https://eclipse.dev/mat) and choose File, Open Heap Dump, or VisualVM (https://visualvm.github.io) and File, Load\n`,
+        `heapcatch open: ${wanted === undefined ? 'neither MAT nor VisualVM is' : `${wanted.join()} is not`} found; install Eclipse Memory Analyzer (https://eclipse.dev/mat) and choose File, Open Heap Dump, or VisualVM (https://visualvm.github.io) and File, Load\n`,
       );
       return exitCodes.refused;
     }

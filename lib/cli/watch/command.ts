@@ -1,15 +1,7 @@
 import { openCaptures, type OpenCapture } from './open-captures.ts';
 import { workloadWords, dumpWords } from '../captures/entry-text.ts';
 import type { IndexedCapture } from '../captures/index-reader.ts';
-import {
-  exitCodes,
-  helpOption,
-  jsonOption,
-  misunderstood,
-  OptionReader,
-  readWords,
-  runCommand,
-} from '../command-line.ts';
+import { jsonOption, OptionReader, runShaped } from '../command-line.ts';
 import { placeOptions, placeUsage } from '../place.ts';
 import { processIo, type CliIo } from '../process-io.ts';
 import { durationOf } from '../quantities.ts';
@@ -36,13 +28,13 @@ Exit codes: 2 not understood or not possible; 130 interrupted, which is how it e
 
 const options = {
   ...placeOptions,
-  ...helpOption,
   ...jsonOption,
   namespace: { type: 'string', short: 'n' },
   workload: { type: 'string' },
   cluster: { type: 'string' },
   every: { type: 'string' },
 } as const;
+const shape = { name: 'watch', usage, options };
 
 const defaultEverySeconds = 5;
 
@@ -52,13 +44,7 @@ export function runWatchCommand(words: readonly string[]): Promise<number> {
 }
 
 export function watch(words: readonly string[], outside: CliIo): Promise<number> {
-  return runCommand('watch', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    if (positionals.length > 0) throw misunderstood('accepted are options only');
+  return runShaped(shape, words, outside, async (io, values) => {
     const reader = new OptionReader(values);
     const seconds =
       reader.read('every', 'a time from 1s to 10m', (text) => durationOf(text, 1, 600)) ??

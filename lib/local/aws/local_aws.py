@@ -1,9 +1,10 @@
-"""Starts ministack 1.5.33 with five of its gaps closed:
+"""Starts ministack 1.5.33 with six of its gaps closed:
 1. EventBridge rule -> Lambda and SNS -> Lambda take Lambda's asynchronous path (retries, then OnFailure or dead-letter queue).
 2. An EventBridge target's DeadLetterConfig is used when the function is missing.
 3. A throttled asynchronous invocation waits and consumes no retry.
 4. CloudFormation's ReservedConcurrentExecutions is applied.
 5. PutEvents refuses a malformed Detail (FailedEntryCount) and an entry over 1 MiB.
+6. ssm:GetParametersByPath is authorized on the path that is asked for, as by AWS, and not on every parameter.
 It replaces private functions: valid for this version alone, and it asserts that they exist."""
 import json, sys, logging
 from ministack.services import eventbridge as eb, sns, lambda_svc as lam
@@ -111,6 +112,15 @@ def _sns_deliver(endpoint, envelope, topic_arn, sub_arn, msg_id, raw_message, me
         log.warning("SNS fanout: Lambda function %s not found", name); return
     lam.invoke_async_with_retry(lam._execution_record_for_config(func, config), {"Records": [{"EventVersion": "1.0", "EventSubscriptionArn": sub_arn, "EventSource": "aws:sns", "Sns": json.loads(envelope)}]})
 sns._deliver_to_lambda = _sns_deliver
+
+from ministack.core import iam_actions as iam
+_resource_arn = iam.extract_resource_arn
+def _extract_resource_arn(service, method, path, headers, body, query_params, region, account_id):
+    if service == "ssm" and iam._action_from_target(headers) == "GetParametersByPath":
+        asked = json.loads(body or b"{}").get("Path", "")
+        return f"arn:aws:ssm:{region}:{account_id}:parameter/{asked.strip('/')}"
+    return _resource_arn(service, method, path, headers, body, query_params, region, account_id)
+iam.extract_resource_arn = _extract_resource_arn
 
 def _end_with_stdin():
     """Whoever started this holds the other end of stdin: when it dies, so do this process and its functions."""
