@@ -12,7 +12,8 @@ export async function invokeFunction(
   options: { region?: string; endpoint?: string } = {},
 ): Promise<unknown> {
   const client = new LambdaClient({
-    ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 120_000, attemptCount: 1 }),
+    // As long as Lambda lets a function run: where it fetches a capture itself, it answers behind that.
+    ...boundedCalls({ connectionTimeout: 2_000, requestTimeout: 900_000, attemptCount: 1 }),
     ...options,
   });
   try {

@@ -102,3 +102,39 @@ export async function runCommand<T extends Output>(
     return exitCodes.refused;
   }
 }
+
+/** What is given for a command's options. */
+export type ValuesOf<O extends ParseArgsOptionsConfig> = ReturnType<typeof readWords<O>>['values'];
+
+/** A command as its words are read. `operand` is what it takes beside options, for messages; absent where it takes none. */
+export interface CommandShape<O extends ParseArgsOptionsConfig> {
+  readonly name: string;
+  readonly usage: string;
+  readonly options: O;
+  readonly operand?: string;
+}
+
+/** `runCommand` for a command of one operand, or none: reads its words, and answers --help. */
+export function runShaped<T extends Output, O extends ParseArgsOptionsConfig>(
+  { name, usage, options, operand }: CommandShape<O>,
+  words: readonly string[],
+  outside: T & { readonly stop?: AbortSignal },
+  run: (io: T, values: ValuesOf<O>, operand: string) => Promise<number>,
+): Promise<number> {
+  return runCommand(name, outside, async (io) => {
+    const { values, positionals } = readWords(words, { ...options, ...helpOption });
+    const { help } = values as { help?: unknown };
+    if (help === true) {
+      io.write(usage);
+      return exitCodes.done;
+    }
+    const [given = ''] = positionals;
+    const right = operand === undefined ? positionals.length === 0 : positionals.length === 1;
+    if (!right || (operand !== undefined && given === '')) {
+      throw misunderstood(
+        operand === undefined ? 'accepted are options only' : `accepted is one ${operand}`,
+      );
+    }
+    return run(io, values, given);
+  });
+}

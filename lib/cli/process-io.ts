@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAwsPlace } from './aws-place.ts';
+import type { ContextPlace } from '../kubernetes/context-place.ts';
 import { exitCodes, type Output } from './command-line.ts';
 import type { Place, PlaceOrder } from './place.ts';
 import { lineText } from './terminal-text.ts';
@@ -7,6 +7,9 @@ import { lineText } from './terminal-text.ts';
 /** What the commands on captures touch of the outside. */
 export interface CliIo extends Output {
   openPlace(order: PlaceOrder): Promise<Place>;
+  /** Of the caller's kubeconfig: the named context, or the current one. */
+  contextPlace(contextName: string | undefined): Promise<ContextPlace>;
+  readonly env: Readonly<Record<string, string | undefined>>;
   now(): Date;
   /** Aborted by SIGINT and SIGTERM. */
   readonly stop: AbortSignal;
@@ -25,7 +28,14 @@ export function processIo(): CliIo {
   // Whoever reads the output has gone (`| head`).
   process.stdout.once('error', () => process.exit(exitCodes.refused));
   return {
-    openPlace: async (order) => stoppable(await openAwsPlace(order, process.env), stop.signal),
+    // The SDKs load when they are needed: a help text or a wrong word is answered at once.
+    openPlace: async (order) => {
+      const { openAwsPlace } = await import('./aws-place.ts');
+      return stoppable(await openAwsPlace(order, process.env), stop.signal);
+    },
+    contextPlace: async (contextName) =>
+      (await import('../kubernetes/context-place.ts')).readContextPlace(contextName),
+    env: process.env,
     write: (text) => void process.stdout.write(text),
     writeError: (text) => void process.stderr.write(text),
     now: () => new Date(),

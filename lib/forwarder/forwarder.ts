@@ -103,8 +103,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const sender = new SignalSender({ ...options, spool, metrics });
   const pods = new PodCache();
   const monitorPart = new MonitorPart({ ...options, pods, metrics });
-  const { monitors } = monitorPart;
-  const policies = new PodPolicies({ metrics, log, monitors });
+  const policies = new PodPolicies({ metrics, log, monitors: monitorPart.monitors });
   const { clusterName } = options;
   const endings = new Endings({ pods, history: options.history });
   const leadership = new Leadership({ ...options, sender, health, metrics });

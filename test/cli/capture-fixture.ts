@@ -141,6 +141,12 @@ export class FakeIo implements CliIo {
   }
 
   openPlace = () => Promise.resolve(this.place);
+  contextPlace = (contextName: string | undefined) =>
+    Promise.resolve({
+      clusterName: `cluster-of-${contextName ?? 'current'}`,
+      namespace: 'default',
+    });
+  env: Record<string, string> = {};
   write = (text: string) => void (this.out += text);
   writeError = (text: string) => void (this.errors += text);
   now = () => now;

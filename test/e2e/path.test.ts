@@ -164,10 +164,8 @@ describe('with nothing on the nodes', () => {
     await deploy({ ...options, name: 'narrow', limitMebibytes });
     const [pod] = await environment.readyPods('narrow', 1);
 
-    await environment.invoke('capture', {
-      namespace: environment.namespace,
-      pod: pod!.metadata.name,
-    });
+    // By its name alone: the function finds where it is.
+    await environment.invoke('capture', { pod: pod!.metadata.name });
     const entry = await environment.entryOf('narrow', 90);
 
     const refusal = entry.faults.find(({ code }) => code === 'NotEnoughMemory');

@@ -116,7 +116,8 @@ async function take(keys: AsyncGenerator<IndexKey>, count: number): Promise<Inde
   return taken;
 }
 
-async function readCapture(objects: Objects, key: IndexKey): Promise<IndexedCapture> {
+/** An entry that is not valid is an answer too. @throws CaptureError ObjectStoreUnavailable. */
+export async function readCapture(objects: Objects, key: IndexKey): Promise<IndexedCapture> {
   try {
     return { ...key, entry: await readIndexEntry(objects, key.objectKey) };
   } catch (error) {

@@ -3,18 +3,11 @@ import { join } from 'node:path';
 import type { IndexEntry } from '../../dump-index/index-entry.ts';
 import { artifacts, type Artifact } from '../../policy/policy.ts';
 import { findCapture } from '../captures/index-reader.ts';
-import {
-  exitCodes,
-  helpOption,
-  jsonOption,
-  misunderstood,
-  readWords,
-  runCommand,
-} from '../command-line.ts';
-import { placeOptions, placeUsage } from '../place.ts';
+import { exitCodes, jsonOption, misunderstood, runShaped } from '../command-line.ts';
+import { placeOptions, placeUsage, type Place } from '../place.ts';
 import { processIo, type CliIo } from '../process-io.ts';
 import { jsonText, lineText } from '../terminal-text.ts';
-import { fetchCapture } from './fetch-capture.ts';
+import { fetchCapture, type FetchOrder } from './fetch-capture.ts';
 import type { FileVerdict } from './file-verdict.ts';
 
 export const usage = `heapcatch get CAPTURE [-o FOLDER] [OPTIONS]
@@ -38,12 +31,12 @@ possible; 130 interrupted.
 
 const options = {
   ...placeOptions,
-  ...helpOption,
   ...jsonOption,
   output: { type: 'string', short: 'o' },
   artifact: { type: 'string', multiple: true },
   compressed: { type: 'boolean' },
 } as const;
+const shape = { name: 'get', usage, options, operand: 'CAPTURE' };
 
 /** `heapcatch get`, on the process's own streams and the account of its environment. */
 export function runGetCommand(words: readonly string[]): Promise<number> {
@@ -51,50 +44,41 @@ export function runGetCommand(words: readonly string[]): Promise<number> {
 }
 
 export function get(words: readonly string[], outside: CliIo): Promise<number> {
-  return runCommand('get', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    const [name, ...others] = positionals;
-    if (name === undefined || others.length > 0) throw misunderstood('accepted is one CAPTURE');
+  return runShaped(shape, words, outside, async (io, values, name) => {
     const wanted = values.artifact === undefined ? undefined : artifactsOf(values.artifact);
     const place = await io.openPlace(values);
     const { objectKey: indexKey, entry } = await findCapture(place, name);
     const folder = values.output ?? `heapcatch-${entry.captureId}`;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await keepEntry(folder, entry);
-    const order = {
-      indexKey,
-      entry,
-      folder,
-      artifacts: wanted,
-      compressed: values.compressed ?? false,
-    };
-    const files: FileVerdict[] = [];
-    for await (const verdict of fetchCapture(place, order, io)) {
-      files.push(verdict);
-      if (values.json !== true) writeVerdict(io, verdict);
-    }
-    const holds = files.every((file) => file.holds);
-    if (values.json === true) {
+    const json = values.json === true;
+    const { compressed } = values;
+    const order = { indexKey, entry, folder, artifacts: wanted, compressed };
+    const { files, holds } = await bringCapture(place, order, io, { silent: json });
+    if (json) {
       const { captureId, state } = entry;
-      const body = {
-        schemaVersion: 1,
-        kind: 'CaptureFiles',
-        captureId,
-        state,
-        folder,
-        holds,
-        files,
-      };
-      io.write(`${jsonText(body)}\n`);
+      const body = { captureId, state, folder, holds, files };
+      io.write(`${jsonText({ schemaVersion: 1, kind: 'CaptureFiles', ...body })}\n`);
     } else if (files.length === 0) {
       io.writeError(`capture ${entry.captureId} (${entry.state}) has nothing of what is wanted\n`);
     }
     return holds ? exitCodes.done : exitCodes.amiss;
   });
+}
+
+/** Brings a capture into a folder, which is made if it is not there, and tells of each file as it comes. */
+export async function bringCapture(
+  place: Pick<Place, 'objects' | 'dataKeys'>,
+  order: FetchOrder,
+  io: CliIo,
+  { silent = false } = {},
+): Promise<{ files: readonly FileVerdict[]; holds: boolean }> {
+  await mkdir(order.folder, { recursive: true, mode: 0o700 });
+  await keepEntry(order.folder, order.entry);
+  const files: FileVerdict[] = [];
+  for await (const verdict of fetchCapture(place, order, io)) {
+    files.push(verdict);
+    if (!silent) writeVerdict(io, verdict);
+  }
+  return { files, holds: files.every((file) => file.holds) };
 }
 
 function artifactsOf(names: readonly string[]): ReadonlySet<Artifact> {

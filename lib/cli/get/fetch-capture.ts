@@ -28,7 +28,7 @@ export interface FetchOrder {
   /** All of them unless named. */
   readonly artifacts?: ReadonlySet<Artifact> | undefined;
   /** The heap dump stays as zstd frames. */
-  readonly compressed: boolean;
+  readonly compressed?: boolean | undefined;
 }
 
 export type FetchIo = Pick<CliIo, 'now' | 'stop' | 'pause' | 'redraw'>;
@@ -94,7 +94,7 @@ async function checkRoom(
     const path = join(folder, fileNameOf(artifact, objectKey));
     const there = Math.max(await fileAt(path), await fileAt(`${path}.part`));
     neededBytes += Math.max(0, bytes - there);
-    if (artifact !== 'heapDump' || compressed) continue;
+    if (artifact !== 'heapDump' || compressed === true) continue;
     if (await fileMissing(join(folder, 'heap.hprof'))) {
       neededBytes += entry.objects.heapDump?.rawBytes ?? bytes;
     }
@@ -103,7 +103,7 @@ async function checkRoom(
   if (bavail * bsize >= neededBytes) return;
   throw new CaptureError(
     'InvalidConfiguration',
-    `${folder} has ${sizeWords(bavail * bsize)} free, needed are ${sizeWords(neededBytes)}: choose another folder by -o${compressed ? '' : ', or --compressed'}`,
+    `${folder} has ${sizeWords(bavail * bsize)} free, needed are ${sizeWords(neededBytes)}: choose another folder by -o${compressed === true ? '' : ', or --compressed'}`,
   );
 }
 
@@ -161,8 +161,8 @@ async function fetchEvidence(
 async function fetchDump(fetching: Fetching, stored: StoredObject): Promise<FileVerdict> {
   const { folder, entry, compressed, sealed, place, io } = fetching;
   const artifact = 'heapDump';
-  const dumpPath = compressed ? undefined : join(folder, 'heap.hprof');
-  const framesPath = compressed && sealed ? join(folder, 'heap.hprof.zst') : undefined;
+  const dumpPath = compressed === true ? undefined : join(folder, 'heap.hprof');
+  const framesPath = compressed === true && sealed ? join(folder, 'heap.hprof.zst') : undefined;
   const path = dumpPath ?? framesPath ?? join(folder, 'heap.hprof.zst');
   const made = dumpPath ?? framesPath;
   const storedPath = join(folder, fileNameOf(artifact, stored.objectKey));

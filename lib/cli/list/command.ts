@@ -4,13 +4,11 @@ import { listCaptures, type IndexedCapture, type IndexPage } from '../captures/i
 import { dumpWords, workloadWords } from '../captures/entry-text.ts';
 import {
   exitCodes,
-  helpOption,
   jsonOption,
-  misunderstood,
   OptionReader,
-  readWords,
-  runCommand,
+  runShaped,
   type Output,
+  type ValuesOf,
 } from '../command-line.ts';
 import { placeOptions, placeUsage } from '../place.ts';
 import { processIo, type CliIo } from '../process-io.ts';
@@ -41,7 +39,6 @@ Exit codes: 0 listed, also when there is none; 2 not understood or not possible.
 
 const options = {
   ...placeOptions,
-  ...helpOption,
   ...jsonOption,
   namespace: { type: 'string', short: 'n' },
   workload: { type: 'string' },
@@ -53,6 +50,7 @@ const options = {
   limit: { type: 'string' },
   after: { type: 'string' },
 } as const;
+const shape = { name: 'list', usage, options };
 
 const defaultLimit = 20;
 const maxLimit = 1_000;
@@ -65,13 +63,7 @@ export function runListCommand(words: readonly string[]): Promise<number> {
 }
 
 export function list(words: readonly string[], outside: CliIo): Promise<number> {
-  return runCommand('list', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    if (positionals.length > 0) throw misunderstood('accepted are options only');
+  return runShaped(shape, words, outside, async (io, values) => {
     const { span, wanted, limit } = readFilter(values, io.now());
     const { objects } = await io.openPlace(values);
     const page = await listCaptures(objects, span, wanted, { limit, maxReadCount });
@@ -81,7 +73,7 @@ export function list(words: readonly string[], outside: CliIo): Promise<number> 
   });
 }
 
-type Values = ReturnType<typeof readWords<typeof options>>['values'];
+type Values = ValuesOf<typeof options>;
 
 function readFilter(values: Values, now: Date) {
   const reader = new OptionReader(values);

@@ -43,6 +43,10 @@ async function surveyOf(source: DumpSource): Promise<{ survey: Survey; fault?: s
 
 function retainedOf(): Promise<RetainedPart> {
   return Promise.resolve({
-    retained: { state: 'notComputed', reason: 'this version does not.', howTo: 'Eclipse MAT and VisualVM open the dump.' },
+    retained: {
+      state: 'notComputed',
+      reason: 'this version does not.',
+      howTo: 'Eclipse MAT and VisualVM open the dump.',
+    },
   });
 }

@@ -1,13 +1,6 @@
 import { entryText } from '../captures/entry-text.ts';
 import { findCapture } from '../captures/index-reader.ts';
-import {
-  exitCodes,
-  helpOption,
-  jsonOption,
-  misunderstood,
-  readWords,
-  runCommand,
-} from '../command-line.ts';
+import { exitCodes, jsonOption, runShaped } from '../command-line.ts';
 import { placeOptions, placeUsage } from '../place.ts';
 import { processIo, type CliIo } from '../process-io.ts';
 import { jsonText } from '../terminal-text.ts';
@@ -25,7 +18,8 @@ Needs s3:ListBucket and s3:GetObject on index/.
 Exit codes: 0 shown; 2 no such capture, not understood or not possible.
 `;
 
-const options = { ...placeOptions, ...helpOption, ...jsonOption } as const;
+const options = { ...placeOptions, ...jsonOption } as const;
+const shape = { name: 'show', usage, options, operand: 'CAPTURE' };
 
 /** `heapcatch show`, on the process's own streams and the account of its environment. */
 export function runShowCommand(words: readonly string[]): Promise<number> {
@@ -33,14 +27,7 @@ export function runShowCommand(words: readonly string[]): Promise<number> {
 }
 
 export function show(words: readonly string[], outside: CliIo): Promise<number> {
-  return runCommand('show', outside, async (io) => {
-    const { values, positionals } = readWords(words, options);
-    if (values.help === true) {
-      io.write(usage);
-      return exitCodes.done;
-    }
-    const [name, ...others] = positionals;
-    if (name === undefined || others.length > 0) throw misunderstood('accepted is one CAPTURE');
+  return runShaped(shape, words, outside, async (io, values, name) => {
     const place = await io.openPlace(values);
     const { objectKey, entry } = await findCapture(place, name);
     const text =

@@ -5,6 +5,7 @@
 4. CloudFormation's ReservedConcurrentExecutions is applied.
 5. PutEvents refuses a malformed Detail (FailedEntryCount) and an entry over 1 MiB.
 6. aws:PrincipalArn of a role's session is the role's ARN.
+7. ssm:GetParametersByPath is authorized on the path that is asked for, as by AWS, and not on every parameter.
 It replaces private functions: valid for this version alone, and it asserts that they exist."""
 import json, sys, logging
 from ministack.services import eventbridge as eb, sns, lambda_svc as lam
@@ -123,6 +124,15 @@ def _resolve_condition_key(key, ctx):
         return head.replace(":sts:", ":iam:") + ":role/" + rest.split("/")[0]
     return value
 iam._resolve_condition_key = _resolve_condition_key
+
+from ministack.core import iam_actions as iam
+_resource_arn = iam.extract_resource_arn
+def _extract_resource_arn(service, method, path, headers, body, query_params, region, account_id):
+    if service == "ssm" and iam._action_from_target(headers) == "GetParametersByPath":
+        asked = json.loads(body or b"{}").get("Path", "")
+        return f"arn:aws:ssm:{region}:{account_id}:parameter/{asked.strip('/')}"
+    return _resource_arn(service, method, path, headers, body, query_params, region, account_id)
+iam.extract_resource_arn = _extract_resource_arn
 
 def _end_with_stdin():
     """Whoever started this holds the other end of stdin: when it dies, so do this process and its functions."""
