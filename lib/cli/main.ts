@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   policy: async () => (await import('./policy/command.ts')).runPolicyCommand,
   decrypt: async () => (await import('./decrypt/command.ts')).runDecryptCommand,
   report: async () => (await import('./report/command.ts')).runReportCommand,
+  diff: async () => (await import('./diff/command.ts')).runDiffCommand,
 };
 /** Words of the command line that this version does not do yet. */
 const planned = ['dump', 'list', 'show', 'get', 'doctor'];

@@ -79,7 +79,7 @@ export function wantedPreview(high: number, low: number): Wanted {
 /** `undefined` of what is no text. */
 export function previewOf(bytes: Uint8Array, isChars: boolean): string | undefined {
   const text = textOf(bytes, isChars).slice(0, maxPreviewLength);
-  const oddCount = [...text].filter((character) => /[\p{C}\ufffd]/u.test(character)).length;
+  const oddCount = text.match(/[\p{C}\ufffd]/gu)?.length ?? 0;
   return oddCount * maxOddShare > text.length ? undefined : text;
 }
 
