@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   get: async () => (await import('./get/command.ts')).runGetCommand,
   completion: async () => (await import('./completion/command.ts')).runCompletionCommand,
   show: async () => (await import('./show/command.ts')).runShowCommand,
+  diff: async () => (await import('./diff/command.ts')).runDiffCommand,
 };
 
 /** Exit codes: docs/cli.md. */

@@ -36,8 +36,8 @@ export interface ScanResult {
   readonly namesComplete: boolean;
 }
 
-/** The last moment a Date can hold; a header that lies may say more. */
-const maxDateMillis = 8.64e15;
+/** The end of the year 9999, the last of RFC 3339; a header that lies may say more. */
+const maxDateMillis = 253_402_300_799_999;
 
 /**
  * One pass over a whole dump in chunks of any size: classes with their instances and bytes, and totals.
@@ -89,7 +89,7 @@ export class HeapScan {
   }
 }
 
-/** A header's time, if a Date can hold it. */
+/** A header's time, if RFC 3339 can say it. */
 export function dumpTimeOf(timestampMillis: number | undefined): { dumpTime?: string } {
   if (timestampMillis === undefined || timestampMillis > maxDateMillis) return {};
   return { dumpTime: new Date(timestampMillis).toISOString() };

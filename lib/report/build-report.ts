@@ -73,13 +73,21 @@ export function buildReport(input: ReportInput): Report {
 }
 
 function classRows({ tally, names }: Survey, { bytesByClass }: RetainedPart): Report['classes'] {
-  return [...tally.byName(names).values()]
-    .map((row) => ({ ...row, ...bytesByClass?.get(row.className) }))
-    .sort(
-      (one, other) =>
-        (other.heapBytes ?? other.shallowBytes) - (one.heapBytes ?? one.shallowBytes) ||
-        (one.className < other.className ? -1 : 1),
-    );
+  return (
+    [...tally.byName(names).values()]
+      .map((row) => ({ ...row, ...bytesByClass?.get(row.className) }))
+      // Class objects are records of their own in a dump; whoever reads the table looks for them here.
+      .map((row) =>
+        row.className === 'java.lang.Class'
+          ? { ...row, instanceCount: row.instanceCount + tally.classCount }
+          : row,
+      )
+      .sort(
+        (one, other) =>
+          (other.heapBytes ?? other.shallowBytes) - (one.heapBytes ?? one.shallowBytes) ||
+          (one.className < other.className ? -1 : 1),
+      )
+  );
 }
 
 function largestArraysOf({ largestArrays, tally, names }: Survey): Report['largestArrays'] {

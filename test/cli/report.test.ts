@@ -26,7 +26,7 @@ function fileOf(name: string, bytes: Uint8Array): string {
   return path;
 }
 
-const dump = sampleDump();
+const dump = sampleDump(4);
 const half = Math.floor(dump.length / 2);
 const frames = Buffer.concat([
   zstdCompressSync(dump.subarray(0, half)),

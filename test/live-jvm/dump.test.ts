@@ -1,6 +1,8 @@
 import { createReadStream, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createReport } from '../../lib/cli/report/create-report.ts';
+import { openDump } from '../../lib/cli/report/dump-source.ts';
 import { ByteMatcher } from '../../lib/hprof/byte-matcher.ts';
 import { HeapScan, type ScanResult } from '../../lib/hprof/scan.ts';
 import {
@@ -10,6 +12,7 @@ import {
 } from '../../lib/jvm/diagnostic-commands.ts';
 import { parseClassHistogram, parseHeapDumpReply } from '../../lib/jvm/diagnostic-replies.ts';
 import type { Jdk } from '../../lib/local/jdks.ts';
+import type { Report } from '../../lib/report/report-schema.ts';
 import { collectorsUnderTest } from '../jvm/fixtures.ts';
 import { jcmd } from './attach-client.ts';
 import { jdksUnderTest } from './jdks.ts';
@@ -98,7 +101,7 @@ describe.each([...jdks])('a heap dump of JDK $version', (jdk) => {
   afterAll(() => workshop.remove());
 
   it.each(collectorsUnderTest)(
-    'with %s has as many instances of every class as the JVM counted before it',
+    'with %s has as many instances of every class, and as many bytes, as the JVM counted before it',
     async (flag, _collector) => {
       const witness = await startWitness(jdk, workshop, {
         markerCount: 3_000,
@@ -115,6 +118,9 @@ describe.each([...jdks])('a heap dump of JDK $version', (jdk) => {
 
         const counted = comparable(countsOfRows(histogram, jdk));
         expect(comparable(countsOf(scan.finish()))).toEqual(counted);
+        const report = await createReport(await openDump(path), { fileName: flag });
+        expect(report.warnings).toEqual([]);
+        expect(sizesOf(report)).toEqual(sizesOfRows(histogram));
       } finally {
         await witness.stop();
       }
@@ -156,4 +162,30 @@ function comparable(counts: Counts): Record<string, number> {
   } = Object.fromEntries(counts);
   expect(classes).toBeGreaterThan(0);
   return { ...rest, '[I': ints + fillers };
+}
+
+/** Bytes of an instance, by class, where there are instances enough to tell it by their distances. */
+function sizesOf({ classes }: Report): Record<string, number> {
+  return sizes(classes.map((row) => [row.className, row.instanceCount, row.heapBytes ?? 0]));
+}
+
+function sizesOfRows(histogram: string): Record<string, number> {
+  const { rows } = parseClassHistogram(histogram, 100_000);
+  return sizes(rows.map(({ className, instances, bytes }) => [className, instances, bytes]));
+}
+
+/** Classes of several loaders are added up; what `comparable` leaves out is left out. */
+function sizes(rows: readonly (readonly [string, number, number])[]): Record<string, number> {
+  const bytesOf = new Map<string, number>();
+  const countOf = new Map<string, number>();
+  for (const [className, count, bytes] of rows) {
+    bytesOf.set(className, (bytesOf.get(className) ?? 0) + bytes);
+    countOf.set(className, (countOf.get(className) ?? 0) + count);
+  }
+  const explained = ['java.lang.Class', '[I', '[Ljdk.internal.vm.FillerElement;'];
+  return Object.fromEntries(
+    [...bytesOf].filter(
+      ([className]) => !explained.includes(className) && (countOf.get(className) ?? 0) >= 32,
+    ),
+  );
 }

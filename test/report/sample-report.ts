@@ -5,7 +5,7 @@ import type { Report } from '../../lib/report/report-schema.ts';
 /** A report on these bytes, without retained sizes unless they are given. */
 export function reportOn(bytes: Uint8Array, input: Partial<ReportInput> = {}): Report {
   const survey = new HeapSurvey();
-  survey.push(bytes);
+  if (!input.survey) survey.push(bytes);
   return buildReport({
     survey: survey.finish(),
     fileName: 'heap.hprof',

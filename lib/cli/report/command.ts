@@ -4,18 +4,21 @@ import { parseArgs } from 'node:util';
 import { parseIndexEntry } from '../../dump-index/index-entry.ts';
 import { CaptureError, messageOf } from '../../errors.ts';
 import { captureFactsOf } from '../../report/capture-facts.ts';
+import { shown } from '../../validation.ts';
 import type { CaptureFacts } from '../../report/report-schema.ts';
 import { createReport } from './create-report.ts';
 import { openDump } from './dump-source.ts';
 import { reportFolderOf, writeReport } from './write-report.ts';
 
-const usage = `heapcatch report FILE [--to FOLDER] [--index ENTRY.json]
+const usage = `heapcatch report FILE [--to FOLDER] [--index ENTRY.json] [--max-memory MIB | --no-retained]
 
 Reads a heap dump (hprof, plain or in zstd or gzip) and writes report.json and report.html: what fills the heap and what
 keeps it. Needs nothing else: no cluster, no AWS. The page makes no request to anywhere.
 
 --to FOLDER         where to write; default: beside the dump, heap.hprof.zst → heap-report/
 --index ENTRY.json  the capture's index entry: the page then tells how the pod died
+--max-memory MIB    memory for finding what keeps what; default: 60 % of what is free. With less, the rest is reported
+--no-retained       do not find out what keeps what: one pass, and memory that does not grow with the dump
 
 Exit codes: 0 written, 1 written but the dump is not whole, 2 not understood or not possible.
 `;
@@ -44,7 +47,11 @@ export async function report(words: readonly string[], io: ReportIo): Promise<nu
     }
     const source = await openDump(order.file);
     const capture = order.index === undefined ? undefined : await captureOf(order.index);
-    const made = await createReport(source, { fileName: basename(order.file), capture });
+    const made = await createReport(source, {
+      fileName: basename(order.file),
+      capture,
+      maxMemoryBytes: order.maxMemoryBytes,
+    });
     const { pagePath } = await writeReport(order.folder, made);
     for (const warning of made.warnings) io.writeError(`${warning}\n`);
     io.write(`${made.verdict}\n${pagePath}\n`);
@@ -59,6 +66,7 @@ interface Order {
   readonly file: string;
   readonly folder: string;
   readonly index: string | undefined;
+  readonly maxMemoryBytes: number | undefined;
 }
 
 function readWords(words: readonly string[]): Order | 'help' {
@@ -68,6 +76,8 @@ function readWords(words: readonly string[]): Order | 'help' {
     options: {
       to: { type: 'string' },
       index: { type: 'string' },
+      'max-memory': { type: 'string' },
+      'no-retained': { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   });
@@ -79,7 +89,21 @@ function readWords(words: readonly string[]): Order | 'help' {
       `one heap dump is accepted, got ${positionals.length}; see heapcatch report --help`,
     );
   }
-  return { file, folder: values.to ?? reportFolderOf(file), index: values.index };
+  return {
+    file,
+    folder: values.to ?? reportFolderOf(file),
+    index: values.index,
+    maxMemoryBytes: values['no-retained'] ? 0 : memoryOf(values['max-memory']),
+  };
+}
+
+function memoryOf(mebibytes: string | undefined): number | undefined {
+  if (mebibytes === undefined) return undefined;
+  if (/^[1-9]\d{0,8}$/.test(mebibytes)) return Number(mebibytes) * 2 ** 20;
+  throw new CaptureError(
+    'InvalidConfiguration',
+    `--max-memory ${shown(mebibytes)}: accepted is a whole number of MiB`,
+  );
 }
 
 async function captureOf(path: string): Promise<CaptureFacts> {

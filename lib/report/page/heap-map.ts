@@ -9,7 +9,7 @@ const maxTiles = 40;
 /** Smaller tiles have no room for a name; the tooltip says it. */
 const minNamedWidth = 70;
 const minNamedHeight = 18;
-const characterWidth = 6.6;
+const characterWidth = 7.5;
 
 /** The heap as a treemap by class, the rest as one tile. */
 export function heapMap({ classes, retained, totals }: Report): Html {
