@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import path from 'node:path';
 import { type Environment, javaImage, startEnvironment } from './environment.ts';
 import { eventually } from './shell.ts';
-import { victim, type VictimOptions } from './victim.ts';
+import { victim, victimPort, type VictimOptions } from './victim.ts';
 import { expectWholeDump } from './whole-dump.ts';
 
 const script = path.resolve(import.meta.dirname, '../../infra/kubernetes/prestop.sh');
@@ -68,12 +68,36 @@ async function deploy(
   await environment.kubectl.apply(workload);
 }
 
+/** What the pod's application and its hook print until the container ends. */
+const logOf = (podName: string): Promise<string> =>
+  environment.kubectl.run(['logs', '-f', podName, '-c', 'app', '-n', environment.namespace], {
+    timeoutSeconds: 150,
+  });
+
+/** Of the service account that all pods of the tests have. */
+async function tokenOf(...options: string[]): Promise<string> {
+  const { kubectl, namespace } = environment;
+  return (await kubectl.run(['create', 'token', 'default', '-n', namespace, ...options])).trim();
+}
+
+/** Asks as a hook would, from outside of the cluster. */
+async function askForwarder(authorization?: string) {
+  const address = await environment.kubectl.run([
+    ...['get', 'service', 'heapcatch-forwarder', '-n', 'heapcatch'],
+    ...['-o', 'jsonpath={.spec.clusterIP}:{.spec.ports[0].port}'],
+  ]);
+  const answer = await fetch(`http://${address}/v1/pre-stop?wait=0`, {
+    method: 'POST',
+    headers: authorization === undefined ? {} : { authorization },
+  });
+  const body = (await answer.json()) as { hold?: boolean; reason?: string; message?: string };
+  return { status: answer.status, body };
+}
+
 /** Rolls the workload, and gives what the first pod printed until it was gone. */
 async function rolled(name: string, podName: string): Promise<string> {
   const { kubectl, namespace } = environment;
-  const log = kubectl.run(['logs', '-f', podName, '-c', 'app', '-n', namespace], {
-    timeoutSeconds: 150,
-  });
+  const log = logOf(podName);
   await kubectl.run(['rollout', 'restart', `deployment/${name}`, '-n', namespace]);
   return log;
 }
@@ -173,24 +197,80 @@ describe('a preStop hook', () => {
     });
     await expectWholeDump(environment, entry, 'marker of asleep');
   }, 240_000);
+
+  it('holds a container that its liveness probe has killed, for the dump that its failures led to', async () => {
+    const name = 'failing';
+    await deploy(
+      {
+        ...{ name, heapMebibytes: 160, gracePeriodSeconds: 60 },
+        env: { MARKER: 'marker of failing', FILL_MIB: '90' },
+      },
+      withScript,
+    );
+    const { kubectl, namespace, gate } = environment;
+    const [pod] = await environment.readyPods(name, 1);
+    const podName = pod!.metadata.name;
+    const held = gate.holdAfter(8 * 1024 * 1024);
+    const log = logOf(podName);
+
+    await kubectl.getFromPod(namespace, podName, victimPort, '/fail');
+    await held;
+    const words = await log;
+    await environment.restarted(name, 60);
+    gate.release();
+    const entry = await environment.entryOf(name, 90);
+
+    expect(words).toMatch(/^heapcatch preStop: lets go: .*"reason":"JvmReleased"/m);
+    expect(entry).toMatchObject({ state: 'complete', where: { podUid: pod!.metadata.uid } });
+    await expectWholeDump(environment, entry, 'marker of failing');
+  }, 240_000);
+
+  it('holds a ready pod whose memory was near its limit, by what the sensor saw', async () => {
+    const name = 'pressed';
+    await deploy(
+      {
+        ...{ name, gracePeriodSeconds: 60, jvmOptions: ['-XX:+AlwaysPreTouch'] },
+        annotations: {
+          'heapcatch.dev/on-delete': 'pressure',
+          'heapcatch.dev/cgroup-near-limit': 'off',
+        },
+        env: { MARKER: 'marker of pressed' },
+      },
+      withScript,
+    );
+    const { kubectl, namespace } = environment;
+    const [pod] = await environment.readyPods(name, 1);
+    const { name: podName, uid } = pod!.metadata;
+    const token = await tokenOf(
+      ...['--audience=heapcatch', '--bound-object-kind=Pod'],
+      ...[`--bound-object-name=${podName}`, `--bound-object-uid=${uid}`],
+    );
+    const calm = await eventually('numbers of the sensor', 60, async () => {
+      const { body } = await askForwarder(`Bearer ${token}`);
+      return body.message?.includes('cgroupUsedPercent') === true ? body : undefined;
+    });
+
+    await kubectl.run([
+      ...['annotate', 'pod', podName, '-n', namespace, '--overwrite'],
+      'heapcatch.dev/cgroup-near-limit=10',
+    ]);
+    const log = logOf(podName);
+    await kubectl.run(['delete', 'pod', podName, '-n', namespace, '--wait=false']);
+    const entry = await environment.entryOf(name, 90);
+
+    expect(calm).toMatchObject({ hold: false, reason: 'DeletedHealthy' });
+    expect(await log).toMatch(/^heapcatch preStop: lets go: .*"reason":"(JvmReleased|Captured)"/m);
+    expect(entry).toMatchObject({ state: 'complete', where: { podUid: uid } });
+    expect(entry.why.numbers['cgroupUsedPercent']).toBeGreaterThan(10);
+    await expectWholeDump(environment, entry, 'marker of pressed');
+  }, 240_000);
 });
 
 describe('POST /v1/pre-stop', () => {
   it('takes no token but one of its own audience that is bound to a pod', async () => {
-    const { kubectl, namespace } = environment;
-    const address = await kubectl.run([
-      ...['get', 'service', 'heapcatch-forwarder', '-n', 'heapcatch'],
-      ...['-o', 'jsonpath={.spec.clusterIP}:{.spec.ports[0].port}'],
-    ]);
-    const tokenOf = async (...options: string[]): Promise<string> =>
-      (await kubectl.run(['create', 'token', 'default', '-n', namespace, ...options])).trim();
     const ask = async (authorization?: string): Promise<unknown> => {
-      const answer = await fetch(`http://${address}/v1/pre-stop?wait=0`, {
-        method: 'POST',
-        headers: authorization === undefined ? {} : { authorization },
-      });
-      const { hold } = (await answer.json()) as { hold?: boolean };
-      return [answer.status, hold];
+      const { status, body } = await askForwarder(authorization);
+      return [status, body.hold];
     };
 
     expect(await ask()).toEqual([401, false]);
