@@ -2,13 +2,13 @@ import type { Manifest } from '../capture/manifest.ts';
 import type { Ticket } from '../capture/ticket.ts';
 import { CaptureError } from '../errors.ts';
 import { firstParallelDumpMajor, heapDumpCommand } from '../jvm/diagnostic-commands.ts';
-import { parseHeapDumpReply } from '../jvm/diagnostic-replies.ts';
 import type { Logger } from '../log.ts';
 import type { AttachedJvm } from './attach.ts';
 import { findDumpPlace, type DumpPlace } from './dump-place.ts';
 import type { DumpUpload, OnDurable } from './dump-upload.ts';
 import { followDump, type FollowEnd } from './follow.ts';
 import type { JvmReach } from './jvm-reach.ts';
+import { JvmRelease } from './jvm-release.ts';
 import type { ProcessFacts } from './process-facts.ts';
 import { forbidLateDump, watchAnswers } from './late-dump.ts';
 import type { LiveTicket } from './live-ticket.ts';
@@ -172,17 +172,7 @@ async function follow(
   const reply = attached.run(command, { timeoutSeconds, signal, maxBytes: 4_096 });
   if (options.pace === 'heldBack' && !place.windowed) upload.holdUntil(reply);
   let seenBytes = 0;
-  let answered = false;
-  const releaseJvm = (): void => {
-    if (answered && seenBytes > 0) options.onJvmReleased?.();
-  };
-  reply.then(
-    ({ output }) => {
-      answered = parseHeapDumpReply(Buffer.from(output).toString()).said !== 'unknown';
-      releaseJvm();
-    },
-    () => undefined,
-  );
+  const release = new JvmRelease(reply, () => options.onJvmReleased?.());
   try {
     const end = await followDump({
       directory: place.directory,
@@ -195,13 +185,12 @@ async function follow(
       stopReason: () => stopReason(stop, upload),
       stallSeconds: options.stallSeconds,
       onBytes: (bytes) => {
-        const first = seenBytes === 0;
-        seenBytes += bytes;
-        if (first) {
+        if (seenBytes === 0) {
           onTime('firstByteTime');
           log.info('dump begun');
-          releaseJvm();
         }
+        release.opened();
+        seenBytes += bytes;
         report();
       },
     });

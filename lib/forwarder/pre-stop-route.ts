@@ -1,5 +1,7 @@
+import { Counter } from 'prom-client';
 import type { ApiAnswer, Route } from './api.ts';
 import type { Callers } from './callers.ts';
+import type { ForwarderMetrics } from './metrics.ts';
 import { maxWaitSeconds, type PreStopAnswer, type PreStopHolds } from './pre-stop.ts';
 
 export const preStopPath = '/v1/pre-stop';
@@ -9,6 +11,7 @@ export interface PreStopRouteOptions {
   readonly callers: Pick<Callers, 'of'>;
   /** Why the pods are not known yet; empty when they are. */
   readonly unreadyReasons: () => readonly string[];
+  readonly metrics: ForwarderMetrics;
 }
 
 /**
@@ -17,7 +20,14 @@ export interface PreStopRouteOptions {
  * was projected into that pod; nothing in the request can name another. 401 without a valid token, 403 for one that is of no pod, 400 for a parameter that is not known; 503 while the
  * token cannot be judged or the pods are not known: come again. All but the last say `"hold":false`.
  */
-export function preStopRoute({ holds, callers, unreadyReasons }: PreStopRouteOptions): Route {
+export function preStopRoute(options: PreStopRouteOptions): Route {
+  const { holds, callers, unreadyReasons, metrics } = options;
+  const answers = new Counter({
+    name: 'heapcatch_pre_stop_answers_total',
+    help: 'Answers to preStop hooks, by whether they hold the pod and why; a hook that is held asks every 20 s.',
+    labelNames: ['hold', 'reason'],
+    registers: [metrics.registry],
+  });
   return {
     method: 'POST',
     path: preStopPath,
@@ -41,6 +51,7 @@ export function preStopRoute({ holds, callers, unreadyReasons }: PreStopRouteOpt
       if (unready !== '') return comeAgain(`the pods are not known yet: ${unready}`);
       const caller = { namespace, podName, podUid };
       const body: PreStopAnswer = await holds.answer(caller, parameters, signal);
+      answers.inc({ hold: String(body.hold), reason: body.reason });
       return { status: 200, body };
     },
   };

@@ -157,16 +157,13 @@ export class PreStopHolds {
     if ('outcome' in container) {
       return { hold: false, reason: container.reason, message: container.message };
     }
-    return this.#lookAt({ ...caller, pod, container, asked: this.#askedOf(pod, container) });
-  }
-
-  #askedOf({ podUid }: PodFacts, { containerName, containerID = '' }: ContainerFacts): Asked {
-    const key = JSON.stringify([podUid, containerName, containerID]);
-    const known = this.#asked.get(key);
-    if (known !== undefined) return known;
-    const asked = { askedTime: new Date(this.#now()).toISOString(), sent: false };
-    this.#asked.set(key, asked);
-    return asked;
+    const key = JSON.stringify([pod.podUid, container.containerName, container.containerID]);
+    const asked = this.#asked.get(key) ?? { askedTime: this.#nowTime(), sent: false };
+    const answer = this.#lookAt({ ...caller, pod, container, asked });
+    // Whoever is let go and asks again, by hand or in another kill, begins anew.
+    if (answer.hold) this.#asked.set(key, asked);
+    else this.#asked.delete(key);
+    return answer;
   }
 
   #lookAt(life: Life): PreStopAnswer {
@@ -223,7 +220,7 @@ export class PreStopHolds {
     if (!seen && this.#askedFor(life) < killSeenSeconds) {
       return { hold: true, reason: 'Asked', message: 'what kills the container is not seen yet' };
     }
-    const observedTime = new Date(this.#now()).toISOString();
+    const observedTime = this.#nowTime();
     const numbers = endings.numbersAtKill({ ...identityOf(life), observedTime, policy });
     const verdict = judgeDeletion({ policy, pod, container, signal: { numbers } });
     return 'why' in verdict
@@ -281,6 +278,10 @@ export class PreStopHolds {
 
   #askedFor({ asked }: Life): number {
     return (this.#now() - Date.parse(asked.askedTime)) / 1_000;
+  }
+
+  #nowTime(): string {
+    return this.#options.time.now().toISOString();
   }
 
   #now(): number {

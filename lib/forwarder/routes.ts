@@ -37,7 +37,7 @@ export function forwarderRoutes(options: RouteOptions) {
       sensorRoute({ callers, watch: new SensorWatch({ intake, history, now, log }) }),
       jvmReleasedRoute({ ...known, captures, callers }),
       preStopRoute({
-        ...{ ...known, callers },
+        ...{ ...known, callers, metrics },
         holds: new PreStopHolds({ ...known, captures, intake, time, log }),
       }),
     ].map((route) => byLeader(route, known.leadership)),

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SensorOutbox } from '../../lib/agent/sensor-outbox.ts';
 import { sensorSettingsOf } from '../../lib/agent/sensor-service.ts';
+import { tellReleased } from '../../lib/agent/tell-released.ts';
+import { jvmReleasedSchema } from '../../lib/signal/jvm-released.ts';
 import {
   maxReportSampleCount,
   sensorReportSchema,
@@ -211,5 +213,34 @@ describe('sensorSettingsOf', () => {
     expect(() => sensorSettingsOf({ HEAPCATCH_FORWARDER_URL: 'forwarder:8081' })).toThrow(
       /HEAPCATCH_FORWARDER_URL is "forwarder:8081", accepted is .*HEAPCATCH_NODE_NAME is missing/,
     );
+  });
+});
+
+describe('tellReleased', () => {
+  const ticket = { captureId: 'a'.repeat(32), target: { podUid: 'uid-1' } };
+  const tell = async (url = forwarderUrl) => {
+    const { log, lines } = recordingLog();
+    const settings = { forwarderUrl: url, tokenFile: join(folder, 'token'), nodeName: 'node-1' };
+    await tellReleased(settings, ticket as never, log);
+    return lines;
+  };
+
+  it('says which capture needs its JVM no longer, and tries again where that can help', async () => {
+    statuses = [503];
+
+    expect(await tell()).toEqual([]);
+    expect(seen).toHaveLength(2);
+    expect(seen[1]).toMatchObject({ url: '/v1/jvm-released', token: 'Bearer first' });
+    expect(jvmReleasedSchema.parse(seen[1]?.body)).toMatchObject({
+      ...{ nodeName: 'node-1', podUid: 'uid-1', captureId: 'a'.repeat(32) },
+    });
+  });
+
+  it('gives up with a word in the log, and no more, at a refusal and where nobody is', async () => {
+    statuses = [404];
+
+    expect(await tell()).toMatchObject([{ level: 'warn', explanation: 'it answered 404' }]);
+    expect(seen).toHaveLength(1);
+    expect(await tell('http://127.0.0.1:1')).toMatchObject([{ level: 'warn' }]);
   });
 });

@@ -101,6 +101,20 @@ describe('startCapture', () => {
     expect(world.cluster.events[1]?.message).toMatch(/^LockHeld: /);
   });
 
+  it('tells a hook that waits why there is no dump, which of a mere deletion would be noise', async () => {
+    world.cluster.pod = podFacts({
+      deletionTime: new Date(world.nowMillis + 20_000).toISOString(),
+    });
+    for (const reason of ['PodDeleting', 'PreStop'] as const) {
+      const answer = await start({ reason, numbers: {} });
+      expect(answer).toMatchObject({ decision: 'skip', reason: 'DeletedHealthy' });
+    }
+
+    expect(world.cluster.events).toMatchObject([
+      { reason: 'HeapDumpSkipped', message: expect.stringMatching(/^DeletedHealthy: /) as unknown },
+    ]);
+  });
+
   describe('of another replica while the workload’s lock is held', () => {
     const noCooldown = {
       ...defaultPolicy,

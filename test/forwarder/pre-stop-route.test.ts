@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Caller } from '../../lib/forwarder/callers.ts';
+import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
 import { preStopRoute } from '../../lib/forwarder/pre-stop-route.ts';
 import type { PreStopHolds } from '../../lib/forwarder/pre-stop.ts';
 
@@ -14,7 +15,9 @@ const bound: Caller = {
 async function post(query = '', caller: Caller = bound, unready: string[] = []) {
   const asked: Asked[] = [];
   const tokens: (string | undefined)[] = [];
+  const metrics = createForwarderMetrics();
   const route = preStopRoute({
+    metrics,
     callers: {
       of: (token) => {
         tokens.push(token);
@@ -33,12 +36,13 @@ async function post(query = '', caller: Caller = bound, unready: string[] = []) 
     ...{ query: new URLSearchParams(query), bearerToken: 'token', remoteAddress: '' },
     ...{ clientCertified: false, body: Buffer.alloc(0), signal: new AbortController().signal },
   });
-  return { ...answer, asked, tokens };
+  const counted = await metrics.registry.getSingleMetric('heapcatch_pre_stop_answers_total')?.get();
+  return { ...answer, asked, tokens, counted: counted?.values ?? [] };
 }
 
 describe('POST /v1/pre-stop', () => {
   it('asks for the pod that the token is bound to', async () => {
-    const { status, body, asked, tokens } = await post('container=app&wait=0');
+    const { status, body, asked, tokens, counted } = await post('container=app&wait=0');
 
     expect([status, body]).toEqual([200, { hold: true, reason: 'Asked', message: '' }]);
     expect(asked).toMatchObject([
@@ -49,6 +53,7 @@ describe('POST /v1/pre-stop', () => {
       ],
     ]);
     expect(tokens).toEqual(['token']);
+    expect(counted).toEqual([{ value: 1, labels: { hold: 'true', reason: 'Asked' } }]);
     expect((await post()).asked).toMatchObject([[{}, { waitSeconds: 20 }, {}]]);
   });
 

@@ -135,6 +135,21 @@ describe('a preStop hook', () => {
     expect(await ask()).toMatchObject({ hold: false, reason: 'Refused' });
   });
 
+  it('begins anew where it was let go: what was asked before the kill says nothing about it', async () => {
+    const running = { deletionTime: undefined, deletionGracePeriodSeconds: undefined } as never;
+    const { ask, time, pods, pod, sent, endings } = setUp(running, { killed: false });
+    pods.put({ ...pod, ready: true });
+    await ask();
+    await time.advance(3_000);
+    expect(await ask()).toMatchObject({ hold: false, reason: 'DeletedHealthy' });
+
+    await time.advance(60_000);
+    pods.put({ ...pod, deletionTime: at(120) });
+    endings.complete(aSignal({ reason: 'PodDeleting' }));
+    expect(await ask()).toMatchObject({ hold: true, reason: 'Asked' });
+    expect(sent).toMatchObject([{ reason: 'PreStop', observedTime: at(63) }]);
+  });
+
   it('leaves the end of the grace period to the application, a capture or not', async () => {
     const { ask, captures, time, sent } = setUp({
       ...{ deletionTime: at(20), deletionGracePeriodSeconds: 20 },
