@@ -151,6 +151,7 @@ describe('the numbers of a JvmMonitor', () => {
         victimWithMetrics({ name: workload, namespace, image: javaImage(17), heapMebibytes: 64 }),
       );
     }
+    await environment.readyPods('scraped', 1);
     const [queried] = await environment.readyPods('queried', 1);
     prometheus = await startPrometheus(queried!.metadata.name, queried!.status.podIP ?? '');
     await tellForwarder(prometheus.url);
@@ -173,6 +174,8 @@ describe('the numbers of a JvmMonitor', () => {
           metrics: { ...metrics, intervalSeconds: 5 },
           triggers: { heapNearLimit: [{ metric: 'heapUsedPercent', above: 1 }] },
           evidence: ['threads'],
+          // Both at once, on the one node.
+          limits: { nodeSlotCount: 2 },
           retentionDays: 7,
         },
       });
