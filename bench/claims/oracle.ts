@@ -31,6 +31,13 @@ export interface Claimed {
   dumpsPerHourCount: number;
 }
 
+interface Progress {
+  ended: boolean;
+  /** It has ended, and what it holds is held until its lease ends. */
+  lingers?: boolean;
+  startMillis: number;
+}
+
 interface Ledger {
   token: number;
   /** Acquisitions that count into the rate. */
@@ -55,11 +62,14 @@ export class Oracle {
   /** By claimNonce: what was asked for. */
   readonly requests = new Map<string, Claimed>();
   /** By finisherIdentity: for how long it takes the right, and the earliest time at which it can have finished. */
-  readonly finishers = new Map<string, { leaseMillis: number; finishMillis: number }>();
+  readonly finishers = new Map<
+    string,
+    { leaseMillis: number; finishMillis: number; dumpGoesOn?: boolean }
+  >();
   readonly #items: MemoryItems;
   readonly #ledgers = new Map<string, Ledger>();
   /** By captureId and token. */
-  readonly #claims = new Map<string, Claimed & { ended: boolean; startMillis: number }>();
+  readonly #claims = new Map<string, Claimed & Progress>();
   readonly #dumps = new Set<Dump>();
   readonly #ranToken = new Map<string, number>();
   readonly #indexedToken = new Map<string, number>();
@@ -168,12 +178,14 @@ export class Oracle {
     const ledger = this.#ledgers.get(claim.lockPk);
     const held = !claim.ended && ledger?.token === token;
     claim.ended = true;
+    const finisher = this.finishers.get(String(item['finisherIdentity']));
+    claim.lingers = finisher?.dumpGoesOn === true;
     if (ledger === undefined) return;
     if (item['state'] === 'failed') {
       const index = ledger.counted.indexOf(claim.acquireMillis);
       if (index >= 0) ledger.counted.splice(index, 1);
     } else if (held) {
-      const { finishMillis = 0 } = this.finishers.get(String(item['finisherIdentity'])) ?? {};
+      const { finishMillis = 0 } = finisher ?? {};
       ledger.cooldownUntilMillis = finishMillis + claim.cooldownMillis;
     }
   }
@@ -185,7 +197,7 @@ export class Oracle {
     const { holderIdentity, fencingToken, acquireMillis } = lock;
     if (typeof holderIdentity === 'string') {
       const claim = this.#claims.get(claimKey(holderIdentity, Number(fencingToken)));
-      if (claim?.ended !== false) {
+      if (claim?.ended !== false && claim?.lingers !== true) {
         this.report('stuck', `${pk} is held by ${holderIdentity}, which has ended`);
       }
     }
@@ -254,13 +266,18 @@ export class Oracle {
     this.#indexedToken.set(captureId, fencingToken);
   }
 
+  #lingers({ holderIdentity, fencingToken }: Item): boolean {
+    const claim = this.#claims.get(claimKey(String(holderIdentity), Number(fencingToken)));
+    return claim?.lingers === true;
+  }
+
   /** When everybody had time enough: nothing is held any more. */
   settled(nowMillis: number): void {
     for (const item of this.#items.values()) {
       if (Number(item['expireTimeEpochSeconds']) * 1_000 <= nowMillis) continue;
       const held = item.pk.startsWith('capture#')
         ? item['openCapture'] !== undefined
-        : item['holderIdentity'] !== undefined;
+        : item['holderIdentity'] !== undefined && !this.#lingers(item);
       if (held) this.report('stuck', `${item.pk} is still held`);
     }
   }

@@ -1,6 +1,6 @@
 import type { CaptureRecord, CaptureStart } from '../../lib/claim/capture-record.ts';
 import type { ClaimRequest, ClaimResult } from '../../lib/claim/claim-store.ts';
-import { finishWithRight } from '../../lib/capture/finish-right.ts';
+import { finishWithRight, type Settlement } from '../../lib/capture/finish-right.ts';
 import type { ObjectStore } from '../../lib/capture/ports.ts';
 import { releaseClaim, releaseDeadClaim } from '../../lib/capture/release-claim.ts';
 import { CaptureError } from '../../lib/errors.ts';
@@ -160,24 +160,31 @@ function runAgent(world: World, record: CaptureRecord, issuedMillis: number): vo
     return;
   }
   const lasts = chosen(world.choices, [1_000, 300_000, 3_600_000, 1_000]);
-  const end = chosen(world.choices, ['manifest', 'killed', 'podGone', 'manifest'] as const);
+  const end = chosen(world.choices, ['manifest', 'killed', 'podGone', 'stopped'] as const);
   const endMillis = Math.min(nowMillis + lasts, deadlineMillis);
   world.say?.('agent', `of ${captureId} begins with token ${record.fencingToken}`);
   // A JVM does not stop for an agent that is gone, unless it goes itself.
-  const overrunMillis = end === 'killed' ? longestOverrunMillis - 1 : 0;
-  world.dump(record, endMillis + overrunMillis, () => {
-    world.say?.('agent', `of ${captureId} ends: ${end}`);
+  const overruns = end === 'killed' || end === 'stopped';
+  world.dump(record, endMillis + (overruns ? longestOverrunMillis - 1 : 0), () => {
+    world.say?.('dump', `of ${captureId} ends: ${end}`);
     if (end === 'podGone') world.gonePods.add(captureId);
     if (end === 'manifest') notifySeal(world, record);
   });
+  // Stopped by its deadline, it says in its manifest that the JVM goes on.
+  if (end === 'stopped') {
+    world.queue.at(endMillis, () => notifySeal(world, record, { dumpGoesOn: true }));
+  }
 }
 
+/** What a manifest says, as far as it matters here. */
+type Said = Pick<Settlement, 'dumpGoesOn'>;
+
 /** The manifest's notification comes once, twice, or not at all. */
-function notifySeal(world: World, record: CaptureRecord): void {
+function notifySeal(world: World, record: CaptureRecord, said: Said = {}): void {
   const count = chosen(world.choices, [1, 2, 0, 1]);
   for (let index = 0; index < count; index += 1) {
     world.queue.at(world.nowMillis + world.network.delayMillis(), () =>
-      world.spawn('seal', () => seal(world, record)),
+      world.spawn('seal', () => seal(world, record, said)),
     );
   }
   // It runs every minute, and this can be the moment.
@@ -185,14 +192,18 @@ function notifySeal(world: World, record: CaptureRecord): void {
 }
 
 /** The order of sealCapture; what is busy or fails is delivered again. */
-async function seal(world: World, { captureId, fencingToken }: CaptureRecord): Promise<void> {
+async function seal(
+  world: World,
+  { captureId, fencingToken }: CaptureRecord,
+  said: Said,
+): Promise<void> {
   for (let delivery = 1; delivery <= deliveryCount; delivery += 1) {
     const run = world.run('seal');
     try {
       const record = await run.claims.readCapture(captureId);
       // The manifest names the token of its agent; one of another claim is ignored.
       if (record?.fencingToken !== fencingToken) return;
-      const { outcome } = await conclude(world, run, record, true);
+      const { outcome } = await conclude(world, run, record, said);
       world.say?.(run.name, `of ${captureId}: ${outcome}`);
       if (outcome !== 'busy') return;
     } catch (error) {
@@ -210,7 +221,7 @@ export async function sweep(world: World): Promise<void> {
   const lost = running.filter(({ captureId }) => world.gonePods.has(captureId));
   for (const record of [...overdue, ...lost]) {
     try {
-      const { outcome } = await conclude(world, run, record, false);
+      const { outcome } = await conclude(world, run, record);
       world.say?.(run.name, `of ${record.captureId}: ${outcome}`);
     } catch (error) {
       if (!(error instanceof CaptureError) || !error.retryable) throw error;
@@ -222,13 +233,13 @@ function conclude(
   world: World,
   run: FunctionRun,
   found: CaptureRecord,
-  hasManifest: boolean,
+  manifest?: Said,
 ): ReturnType<typeof finishWithRight> {
   return finishWithRight(depsOf(run), found, async (record) => {
     await world.network.wait(run, world.network.delayMillis(run));
     if (world.oracle.hasRun(record)) {
       world.oracle.indexed(record);
-      return { outcome: hasManifest ? 'complete' : 'salvaged' };
+      return manifest ? { outcome: 'complete', ...manifest } : { outcome: 'salvaged' };
     }
     return { outcome: 'failed' };
   });

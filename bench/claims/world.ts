@@ -187,7 +187,10 @@ export class World {
       finish: (captureId, token, result) => {
         const finisher = finishers.get(result.finisherIdentity);
         const nowMillis = result.now.getTime();
-        if (finisher) finisher.finishMillis = Math.min(finisher.finishMillis, nowMillis);
+        if (finisher) {
+          finisher.finishMillis = Math.min(finisher.finishMillis, nowMillis);
+          finisher.dumpGoesOn = result.dumpGoesOn === true;
+        }
         return claims.finish(captureId, token, result);
       },
     };

@@ -228,6 +228,7 @@ async function dumpHeap(
   if (outcome.fault) noteFault(capture, outcome.fault);
   if (outcome.dump) {
     manifest.dump = outcome.dump;
+    if (outcome.goesOn) manifest.dumpGoesOn = true;
     const { rawBytes, compressedBytes, parts, endRecord } = outcome.dump;
     const seconds = (performance.now() - started) / 1_000;
     log.info('dump stored', {

@@ -53,7 +53,12 @@ export interface HeapDumpOptions {
 
 /** `dump` is stored whole, perhaps with a fault; or not, and then `storedPartCount` parts lie there without it. */
 export type HeapDumpOutcome =
-  | { readonly dump: DumpResult; readonly fault?: CaptureError }
+  | {
+      readonly dump: DumpResult;
+      readonly fault?: CaptureError;
+      /** The JVM still writes what is not followed any more. */
+      readonly goesOn?: true;
+    }
   | {
       readonly dump?: undefined;
       readonly fault: CaptureError;
@@ -74,7 +79,10 @@ export async function saveHeapDump(options: HeapDumpOptions): Promise<HeapDumpOu
   }
   const attached = watchAnswers(options.attached);
   try {
-    return await dumpInto(place, { ...options, attached });
+    const outcome = await dumpInto(place, { ...options, attached });
+    if (outcome.dump === undefined || outcome.dump.endRecord) return outcome;
+    if (!attached.owesAnswer) return outcome;
+    return (await options.reach.runs(options.jvm)) ? { ...outcome, goesOn: true } : outcome;
   } finally {
     const removedCount = await place.remove();
     if (removedCount === 0 && attached.owesAnswer) await forbidLateDump(place);

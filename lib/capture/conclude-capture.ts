@@ -86,7 +86,9 @@ async function storeConclusion(
     await tagCapture(deps.objects, stored, retention);
   }
   await dropTicket(deps, record);
-  return { ...judgement, record, entry, stored };
+  // A dump of another replica would be a second one that stands still at once.
+  const goesOn = accounts.manifest?.dumpGoesOn;
+  return { ...judgement, ...(goesOn && { dumpGoesOn: true }), record, entry, stored };
 }
 
 /**

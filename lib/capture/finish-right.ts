@@ -15,6 +15,8 @@ export interface FinishRightDeps {
 export interface Settlement {
   outcome: CaptureOutcome;
   reason?: string;
+  /** The JVM still writes its dump, as ClaimStore.finish has it. */
+  dumpGoesOn?: true;
 }
 
 /** Beyond the function's own end, so that no second finisher begins while the first can still write. */
@@ -42,11 +44,12 @@ export async function finishWithRight<T extends Settlement>(
   const record = await claims.readCapture(captureId);
   if (record?.fencingToken !== fencingToken) return { outcome: 'stale' };
   const settled = await settle(record);
-  const { outcome, reason } = settled;
+  const { outcome, reason, dumpGoesOn } = settled;
   const freed = await claims.finish(captureId, fencingToken, {
     finisherIdentity,
     outcome,
     ...(reason === undefined ? {} : { reason }),
+    ...(dumpGoesOn && { dumpGoesOn }),
     now: clock(),
   });
   return freed === 'stale' ? { outcome: 'stale' } : { outcome: 'concluded', settled };

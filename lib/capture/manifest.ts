@@ -157,6 +157,8 @@ export const manifestSchema = z.strictObject({
     )
     .max(8),
   dump: dumpResult.optional(),
+  /** The agent stopped following the dump while the JVM went on writing it: the application stands still on. */
+  dumpGoesOn: z.literal(true).optional(),
   leftover: leftoverFile.optional(),
   /** Of the life that ended. */
   crash: crashFacts.optional(),

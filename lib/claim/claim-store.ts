@@ -93,7 +93,7 @@ export interface ClaimStore {
     },
   ): Promise<'begun' | 'busy' | 'finished' | 'stale'>;
   /**
-   * Writes the terminal state and, in the same transaction, frees lock and slots, each only where it is
+   * Writes the terminal state and, in the same transaction, frees lock and slots (but see dumpGoesOn), each only where it is
    * still held by this token. Needs the right that beginFinish gave to this finisherIdentity: without it,
    * or when another has taken it over, `stale`. The same again is `finished` and keeps the first outcome.
    * The cooldown runs from `now`. Outcome `failed` gives the cooldown and the rate back: an attempt that
@@ -113,6 +113,11 @@ export interface ClaimStore {
        * Lets the same captureId be claimed again.
        */
       agentNeverRan?: boolean;
+      /**
+       * The JVM goes on dumping though the capture has ended: lock and slots stay held for as long as such a dump can last
+       * (overrunSeconds), and no longer than until the lease's end. Nobody has to free them then.
+       */
+      dumpGoesOn?: boolean;
     },
   ): Promise<'finished' | 'stale'>;
   /** Captures in a non-terminal state whose lease has ended, oldest lease first, at most `limit` (1..100). */

@@ -12,6 +12,7 @@ import {
   lockFrom,
   recordOf,
   recordToJson,
+  slotFrom,
   unlessExpired,
   type CaptureItem,
   type LockItem,
@@ -19,6 +20,7 @@ import {
 import { captureItemKey, lockItemKey } from './claim-keys.ts';
 import type { ClaimStore } from './claim-store.ts';
 import { holds } from './condition.ts';
+import { overrunSeconds } from './lease.ts';
 import type { ItemTable, Write } from './item-table.ts';
 
 type BeginOptions = Parameters<ClaimStore['beginFinish']>[2];
@@ -103,13 +105,17 @@ export async function finish(
     const lockKey = lockItemKey(record.lockKey);
     const items = await table.read([lockKey, ...record.slotKeys]);
     const isOurs = isHeldBy(captureId, fencingToken);
-    const slotDeletes = record.slotKeys
-      .filter((pk) => holds(isOurs, items.get(pk)))
-      .map((pk): Write => ({ kind: 'delete', pk, condition: isOurs }));
+    const slotWrites = record.slotKeys.flatMap((pk): Write[] => {
+      const slot = slotFrom(items.get(pk));
+      if (slot === undefined || !holds(isOurs, slot)) return [];
+      if (result.dumpGoesOn !== true) return [{ kind: 'delete', pk, condition: isOurs }];
+      const leaseExpireMillis = overrunEnd(slot, result.now);
+      return [{ kind: 'put', item: { ...slot, leaseExpireMillis }, condition: isOurs }];
+    });
     const refusals = await write(table, [
       endOf(capture, record, result),
       ...lockRelease(lockFrom(items.get(lockKey)), record, result),
-      ...slotDeletes,
+      ...slotWrites,
     ]);
     return refusals.some((refusal) => refusal !== undefined) ? undefined : 'finished';
   });
@@ -177,13 +183,13 @@ function endOf(capture: CaptureItem, record: CaptureRecord, result: FinishResult
 }
 
 /**
- * What happens to the lock. Ours: it is free, and the cooldown runs, unless the capture failed. Another's
+ * What happens to the lock. Ours: it is free (or will be, when its lease ends), and the cooldown runs, unless the capture failed. Another's
  * by now: only the rate is given back, if there is something to give. A deleted one needs nothing.
  */
 function lockRelease(
   lock: LockItem | undefined,
   record: CaptureRecord,
-  { outcome, now }: FinishResult,
+  { outcome, now, dumpGoesOn = false }: FinishResult,
 ): Write[] {
   if (lock === undefined) return [];
   const failed = outcome === 'failed';
@@ -205,8 +211,8 @@ function lockRelease(
       kind: 'put',
       item: {
         ...lock,
-        holderIdentity: undefined,
-        leaseExpireMillis: undefined,
+        holderIdentity: dumpGoesOn ? lock.holderIdentity : undefined,
+        leaseExpireMillis: dumpGoesOn ? overrunEnd(lock, now) : undefined,
         acquireMillis,
         ...(failed ? {} : { cooldownUntilMillis }),
         expireTimeEpochSeconds,
@@ -214,6 +220,14 @@ function lockRelease(
       condition,
     },
   ];
+}
+
+/** When a JVM whose agent has ended has certainly written its dump. */
+function overrunEnd(
+  { leaseExpireMillis = 0 }: Pick<LockItem, 'leaseExpireMillis'>,
+  now: Date,
+): number {
+  return Math.min(leaseExpireMillis, now.getTime() + overrunSeconds * 1_000);
 }
 
 function withoutOne(values: readonly number[], value: number): readonly number[] {

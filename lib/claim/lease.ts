@@ -14,6 +14,9 @@ export const leaseSkewMarginSeconds = 60;
  */
 export const sealMarginSeconds = 300;
 
+/** How long a lock is still held when its capture has ended and its JVM goes on dumping, by the clock of whoever ends it. */
+export const overrunSeconds = sealMarginSeconds + leaseSkewMarginSeconds;
+
 /** A record outlives everything that may still ask about it. */
 export const recordLifeSeconds = 30 * 86_400;
 

@@ -10,6 +10,7 @@ import { ProgressReporter } from '../../lib/agent/progress.ts';
 import { CaptureError } from '../../lib/errors.ts';
 import { createLogger } from '../../lib/log.ts';
 import { FakeBucket } from './fake-bucket.ts';
+import { header, record, segmentTag } from './hprof-bytes.ts';
 import { ProcFolder } from './proc-folder.ts';
 import { captureId, ticketFor } from './tickets.ts';
 
@@ -82,5 +83,32 @@ describe('a dump that the JVM did not begin in time', () => {
     await dump(silent, stopped.signal);
 
     expect(existsSync(join(folder, fileName))).toBe(false);
+  });
+});
+
+describe('a dump that is given up while the JVM writes it', () => {
+  const begun: AttachedJvm['run'] = (command, options) => {
+    writeFileSync(join(folder, fileName), Buffer.concat([header, record(segmentTag, 0)]));
+    return silent(command, options);
+  };
+
+  it('goes on, as far as is known', async () => {
+    const outcome = await dump(begun);
+
+    expect(outcome).toMatchObject({ goesOn: true, dump: { endRecord: false } });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('does not when the JVM has answered or is gone', async () => {
+    const answered = await dump(async (command, options) => {
+      void begun(command, options).catch(() => undefined);
+      return Promise.resolve({ status: 0, output: Buffer.from('no'), truncated: false });
+    });
+    const gone = await dump((command, options) => {
+      proc.hide(10);
+      return begun(command, options);
+    });
+
+    expect([answered, gone].map((one) => 'goesOn' in one)).toEqual([false, false]);
   });
 });

@@ -194,6 +194,23 @@ describe('sealCapture', () => {
     expect(world.cluster.events.at(-1)).toMatchObject({ reason: 'HeapDumpSalvaged' });
   });
 
+  it('keeps the lock for a while of a dump that the agent gave up and the JVM goes on with', async () => {
+    await world.runAgent({ endRecord: false, manifest: { dumpGoesOn: true } });
+
+    expect(await seal()).toMatchObject({ outcome: 'sealed', state: 'salvaged' });
+
+    expect(await world.lockHolder()).toBe(record.captureId);
+    world.cluster.pod = podFacts({ podName: 'cart-2', podUid: 'uid-2' });
+    const other = () =>
+      startCapture(
+        world.captureDeps(),
+        signal({ podName: 'cart-2', observedTime: new Date(world.nowMillis).toISOString() }),
+      );
+    expect(await other()).toMatchObject({ decision: 'skip', reason: 'LockHeld' });
+    world.advance(1_000);
+    expect(await other()).toMatchObject({ reason: 'Started' });
+  });
+
   it('keeps the evidence and says why when there is no dump', async () => {
     const faults = [{ code: 'AttachDisabled', message: 'the JVM refuses attach' }];
     world.cluster.pod = podFacts();

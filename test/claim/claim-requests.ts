@@ -100,7 +100,7 @@ export async function finishAs(
   record: CaptureRecord,
   outcome: 'complete' | 'failed',
   now: Date,
-  more: { agentNeverRan?: boolean } = {},
+  more: { agentNeverRan?: boolean; dumpGoesOn?: boolean } = {},
 ): Promise<'finished' | 'stale'> {
   const finisherIdentity = `seal-${record.captureId}`;
   const { captureId, fencingToken } = record;

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { LockCondition } from '../../lib/claim/claim-conditions.ts';
 import type { CaptureRecord } from '../../lib/claim/capture-record.ts';
 import type { ClaimStore } from '../../lib/claim/claim-store.ts';
+import { overrunSeconds } from '../../lib/claim/lease.ts';
 import {
   acquire,
   after,
@@ -519,6 +520,26 @@ function finishContract(provider: ClaimStoreProvider): void {
     const result = { finisherIdentity: 'seal', outcome: 'complete', now: after(91) } as const;
     expect(await store.finish(captureId, 1, result)).toBe('stale');
     expect(await store.readCapture(captureId)).toMatchObject({ state: 'finishing' });
+  });
+
+  it('leaves lock and slots held for as long as a JVM can go on dumping, not longer than the lease', async () => {
+    const store = await provider.create();
+    const first = await acquire(store);
+    const ends = afterMillis(0, first.leaseExpireTime);
+    const again = async (now: Date) => {
+      const claim = await store.tryAcquire(requestWith({ now, limits: { nodeSlotCount: 1 } }));
+      return claim.outcome === 'acquired' ? 'acquired' : [claim.reason, claim.untilTime];
+    };
+
+    expect(await finishAs(store, first, 'complete', after(10), { dumpGoesOn: true })).toBe(
+      'finished',
+    );
+
+    const until = after(10 + overrunSeconds);
+    expect(until.getTime()).toBeLessThan(ends.getTime());
+    expect(await again(after(11))).toEqual(['LockHeld', until.toISOString()]);
+    expect(await again(until)).toBe('acquired');
+    expect(await store.listOverdue(ends, 10)).toEqual([]);
   });
 
   it('is not begun, if it is asked for unless the capture has started, once it has', async () => {

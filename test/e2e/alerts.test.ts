@@ -1,32 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import {
-  copyFileSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseAlertmanagerBody } from '../../lib/signal/from-alertmanager.ts';
-import { buildBase, buildImage, type Pod } from './cluster.ts';
+import type { Pod } from './cluster.ts';
 import { type Environment, javaImage, startEnvironment } from './environment.ts';
-import {
-  jmxExporterJar,
-  monitoringPrograms,
-  type Programs,
-  type Service,
-  startService,
-} from './prometheus.ts';
+import { buildExporterImage, metricsPort, victimWithMetrics } from './jmx-exporter.ts';
+import { monitoringPrograms, type Programs, type Service, startService } from './prometheus.ts';
 import { eventually, run } from './shell.ts';
-import { victim, victimPort } from './victim.ts';
+import { victimPort } from './victim.ts';
 import { expectWholeDump } from './whole-dump.ts';
 
 const monitoring = path.resolve(import.meta.dirname, '../../infra/monitoring');
-const exporterImage = 'heapcatch-e2e-jmx-exporter:1.0.1';
 const name = 'leaking';
 const token = randomBytes(24).toString('hex');
 const folder = mkdtempSync(path.join(tmpdir(), 'heapcatch-alerts-'));
@@ -40,7 +26,7 @@ beforeAll(async () => {
     monitoringPrograms(),
     startEnvironment({ jdks: [17] }),
   ]);
-  await buildExporterImage();
+  await buildExporterImage(folder);
   await acceptAlerts();
 }, 600_000);
 afterAll(async () => {
@@ -48,16 +34,6 @@ afterAll(async () => {
   await (environment as Environment | undefined)?.close();
   rmSync(folder, { recursive: true, force: true });
 }, 240_000);
-
-/** The JMX exporter as an image from which an init container copies it, as docs/ways/alertmanager.md shows. */
-async function buildExporterImage(): Promise<void> {
-  const root = await buildBase(path.join(folder, 'exporter'));
-  mkdirSync(path.join(root, 'exporter'));
-  copyFileSync(await jmxExporterJar(), path.join(root, 'exporter/agent.jar'));
-  writeFileSync(path.join(root, 'exporter/config.yaml'), 'rules: []\n');
-  await buildImage(exporterImage, root);
-  rmSync(root, { recursive: true });
-}
 
 /** Creates the Secret, and has the forwarder see it at once. */
 async function acceptAlerts(): Promise<void> {
@@ -77,39 +53,17 @@ async function acceptAlerts(): Promise<void> {
   webhook = `http://${service.spec.clusterIP}:8081/v1/alerts`;
 }
 
-interface Workload {
-  spec: {
-    template: { spec: { initContainers?: unknown[]; containers: { ports: unknown[] }[] } };
-  };
-}
-
 /** A leaking JVM that shows its metrics, and whose probe is not to kill it. */
 function leakingJvm(): unknown {
-  const workload = victim({
+  return victimWithMetrics({
     name,
     namespace: environment.namespace,
     image: javaImage(17),
     env: { MARKER: 'marker of leaking' },
     annotations: { 'heapcatch.dev/liveness-failures': '100' },
     probe: { periodSeconds: 10, failureThreshold: 60 },
-    jvmOptions: [
-      '-XX:+UseSerialGC',
-      '-javaagent:/tmp/exporter/agent.jar=9404:/tmp/exporter/config.yaml',
-    ],
-  }) as Workload;
-  const { spec } = workload.spec.template;
-  spec.containers[0]!.ports.push({ name: 'metrics', containerPort: 9404 });
-  spec.initContainers = [
-    {
-      name: 'jmx-exporter',
-      image: exporterImage,
-      imagePullPolicy: 'Never',
-      command: ['cp', '-r', '/exporter', '/tmp/exporter'],
-      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-      volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }],
-    },
-  ];
-  return workload;
+    jvmOptions: ['-XX:+UseSerialGC'],
+  });
 }
 
 /** A file of infra/monitoring with what is different in this test; fails where it no longer says what is replaced. */
@@ -130,7 +84,7 @@ function monitoringFile(
 /** What service discovery would say of the pod: Debian's Prometheus is built without that of Kubernetes. */
 function discovered(pod: Pod): unknown {
   return {
-    targets: [`${pod.status.podIP ?? ''}:9404`],
+    targets: [`${pod.status.podIP ?? ''}:${metricsPort}`],
     labels: {
       __meta_kubernetes_namespace: environment.namespace,
       __meta_kubernetes_pod_name: pod.metadata.name,

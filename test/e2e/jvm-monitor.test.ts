@@ -1,15 +1,24 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { type Environment, javaImage, startEnvironment } from './environment.ts';
+import { buildExporterImage, metricsPort, victimWithMetrics } from './jmx-exporter.ts';
+import { monitoringPrograms, type Service, startService } from './prometheus.ts';
 import { eventually } from './shell.ts';
 import { victim } from './victim.ts';
 
 const name = 'monitored';
 let environment: Environment;
+let prometheus: Service | undefined;
+const folder = mkdtempSync(path.join(tmpdir(), 'heapcatch-monitor-'));
 
 beforeAll(async () => {
   environment = await startEnvironment({ jdks: [17] });
 }, 600_000);
 afterAll(async () => {
+  await prometheus?.close();
+  rmSync(folder, { recursive: true, force: true });
   await (environment as Environment | undefined)?.close();
 }, 240_000);
 
@@ -97,6 +106,92 @@ describe('a JvmMonitor', () => {
     });
     expect(await forwarderRestarts()).toEqual([0, 0]);
   }, 400_000);
+});
+
+/** A Prometheus on this machine that reads one pod's page, where the forwarder reaches it. */
+async function startPrometheus(pod: string, podIP: string): Promise<Service> {
+  const labels = { namespace: environment.namespace, pod };
+  const config = path.join(folder, 'prometheus.yml');
+  writeFileSync(
+    config,
+    JSON.stringify({
+      global: { scrape_interval: '1s' },
+      scrape_configs: [
+        {
+          job_name: 'jvm',
+          static_configs: [{ targets: [`${podIP}:${metricsPort}`], labels }],
+        },
+      ],
+    }),
+  );
+  const { prometheus: program } = await monitoringPrograms();
+  const { hostname } = new URL(environment.endpoint);
+  const argsOf = (address: string): readonly string[] => [
+    `--config.file=${config}`,
+    `--web.listen-address=${address}`,
+    `--storage.tsdb.path=${path.join(folder, 'tsdb')}`,
+  ];
+  return startService(program, folder, argsOf, hostname);
+}
+
+/** Has the forwarder ask it, and waits for the replica that does. */
+async function tellForwarder(prometheusUrl: string): Promise<void> {
+  const { kubectl } = environment;
+  const deployment = ['deployment/heapcatch-forwarder', '-n', 'heapcatch'];
+  await kubectl.run(['set', 'env', ...deployment, `HEAPCATCH_PROMETHEUS_URL=${prometheusUrl}`]);
+  await kubectl.run(['rollout', 'status', ...deployment, '--timeout=90s'], { timeoutSeconds: 100 });
+}
+
+describe('the numbers of a JvmMonitor', () => {
+  it('come from the page of the JMX exporter in the pod, and from a query of Prometheus', async () => {
+    const { kubectl, namespace } = environment;
+    await buildExporterImage(folder);
+    for (const workload of ['scraped', 'queried']) {
+      await kubectl.apply(
+        victimWithMetrics({ name: workload, namespace, image: javaImage(17), heapMebibytes: 64 }),
+      );
+    }
+    await environment.readyPods('scraped', 1);
+    const [queried] = await environment.readyPods('queried', 1);
+    prometheus = await startPrometheus(queried!.metadata.name, queried!.status.podIP ?? '');
+    await tellForwarder(prometheus.url);
+    const share = (what: string): string =>
+      `sum by (namespace, pod) (jvm_memory_${what}_bytes{area="heap"})`;
+    const sources = {
+      scraped: { source: 'scrape', scrape: { port: metricsPort } },
+      queried: {
+        source: 'prometheus',
+        prometheus: { queries: { heapUsedPercent: `100 * ${share('used')} / ${share('max')}` } },
+      },
+    };
+    for (const [workload, metrics] of Object.entries(sources)) {
+      await kubectl.apply({
+        apiVersion: 'heapcatch.dev/v1alpha1',
+        kind: 'JvmMonitor',
+        metadata: { name: workload, namespace },
+        spec: {
+          selector: { matchLabels: { app: workload } },
+          metrics: { ...metrics, intervalSeconds: 5 },
+          triggers: { heapNearLimit: [{ metric: 'heapUsedPercent', above: 1 }] },
+          evidence: ['threads'],
+          // Both at once, on the one node.
+          limits: { nodeSlotCount: 2 },
+          retentionDays: 7,
+        },
+      });
+    }
+
+    for (const workload of Object.keys(sources)) {
+      const { why, objects } = await environment.entryOf(workload, 90);
+      expect(why.signalReason).toBe('HeapNearLimit');
+      expect(why.numbers['heapUsedPercent']).toBeGreaterThan(1);
+      // The role may tag, and did.
+      expect(objects.retention?.days).toBe(7);
+      const { objectKey } = objects.evidence[0]!;
+      const answer = await fetch(await environment.objects.presignGet(objectKey, 60));
+      expect(answer.headers.get('x-amz-tagging-count')).toBe('1');
+    }
+  }, 300_000);
 });
 
 interface Sample {

@@ -74,13 +74,17 @@ export interface Service {
   close(): Promise<void>;
 }
 
-/** @param argsOf of the address on which it is to listen. */
+/**
+ * @param argsOf of the address on which it is to listen.
+ * @param host this machine's address for whoever asks; itself unless given.
+ */
 export async function startService(
   program: string,
   folder: string,
   argsOf: (address: string) => readonly string[],
+  host = '127.0.0.1',
 ): Promise<Service> {
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = `${host}:${await freePort(host)}`;
   const logFile = path.join(folder, `${path.basename(program)}.log`);
   const log = openSync(logFile, 'w');
   const child = spawn(program, [...argsOf(address)], { stdio: ['ignore', log, log], cwd: folder });
@@ -108,8 +112,8 @@ function running(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   server.close();
