@@ -6,6 +6,7 @@ import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
 import { createLeaseApi } from '../kubernetes/lease.ts';
+import { createNamespaceSource } from '../kubernetes/namespaces.ts';
 import { createTokenReview } from '../kubernetes/token-review.ts';
 import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
@@ -44,7 +45,7 @@ async function main(): Promise<void> {
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
   const callers = new Callers({ review, now, log });
   const history = new SensorHistory();
-  const { election, ...told } = config;
+  const { election, namespaceSelector: labelSelector, ...told } = config;
   const forwarder = await startForwarder({
     ...told,
     ...(election && {
@@ -52,6 +53,12 @@ async function main(): Promise<void> {
         // Another one after each start: what happened in between is known to whoever watched meanwhile, and not here.
         identity: `${election.podName}_${randomUUID()}`,
         lease: createLeaseApi({ kubeconfig, ...election }),
+      },
+    }),
+    ...(labelSelector !== undefined && {
+      optIn: {
+        selector: labelSelector,
+        source: createNamespaceSource({ kubeconfig, labelSelector, logger: log }),
       },
     }),
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
@@ -71,6 +78,7 @@ async function main(): Promise<void> {
   log.info('started', {
     clusterName: config.clusterName,
     namespaces: config.namespaces,
+    namespaceSelector: labelSelector,
     eventBusName: config.eventBusName,
     httpPort: forwarder.httpPort,
   });

@@ -113,6 +113,16 @@ function watchMetrics(registers: Registry[]) {
       labelNames: ['resource'],
       registers,
     }),
+    namespacesWatched: new Gauge({
+      name: 'heapcatch_namespaces_watched',
+      help: 'Namespaces whose pods are watched; 1 for all of them at once.',
+      registers,
+    }),
+    namespacesRefused: new Gauge({
+      name: 'heapcatch_namespaces_refused',
+      help: 'Namespaces that have opted in by label beyond the bound: their trouble is not seen.',
+      registers,
+    }),
     podsCached: new Gauge({ name: 'heapcatch_pods_cached', help: 'Pods known.', registers }),
     podsRefused: new Counter({
       name: 'heapcatch_pods_refused_total',

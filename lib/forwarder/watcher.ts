@@ -17,7 +17,7 @@ const shortestGoodWatchSeconds = 5;
 const maxFruitlessWatchCount = 3;
 
 export interface WatcherOptions<T> {
-  resource: 'pods' | 'events' | 'jvmmonitors';
+  resource: 'pods' | 'events' | 'namespaces' | 'jvmmonitors';
   namespace: string;
   list(): Promise<{ items: readonly T[]; resourceVersion: string }>;
   watch(

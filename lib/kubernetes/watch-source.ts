@@ -18,10 +18,11 @@ export const defaultWatchSeconds = 240;
 /** The server ends the watch by itself; a stream that is silent for longer than that is dead. */
 const idleMarginSeconds = 15;
 
-type ResourceName = 'pods' | 'events' | 'jvmmonitors';
+type ResourceName = 'pods' | 'events' | 'namespaces' | 'jvmmonitors';
 const apiVersions: Readonly<Record<ResourceName, string>> = {
   pods: 'v1',
   events: 'v1',
+  namespaces: 'v1',
   jvmmonitors: jvmMonitorApiVersion,
 };
 
@@ -82,12 +83,13 @@ export async function listAll<T>(
   namespace: string,
   project: (object: unknown) => T | undefined,
   logger: Logger | undefined,
+  selection: Selection = {},
 ): Promise<{ items: readonly T[]; resourceVersion: string }> {
   const items: T[] = [];
   let resourceVersion = '';
   let next: string | undefined = '';
   for (let page = 0; page < maxPageCount && next !== undefined; page++) {
-    const query = { limit: pageLimit, ...(next && { continue: next }) };
+    const query = { ...selection, limit: pageLimit, ...(next && { continue: next }) };
     const call: ApiCall = {
       verb: 'list',
       apiVersion: apiVersions[resource],
@@ -116,9 +118,15 @@ export async function listAll<T>(
   return { items, resourceVersion };
 }
 
+/** What of a resource is asked for; all of it by default. */
+export interface Selection {
+  labelSelector?: string;
+}
+
 interface WatchTarget {
   resource: ResourceName;
   namespace: string;
+  selection?: Selection;
   resourceVersion: string;
   watchSeconds: number;
 }
@@ -132,7 +140,7 @@ interface Listener<T> {
 /** One watch of a resource, until it ends or the signal comes. */
 export async function watchResource<T>(
   connection: ClusterConnection,
-  { resource, namespace, resourceVersion, watchSeconds }: WatchTarget,
+  { resource, namespace, selection, resourceVersion, watchSeconds }: WatchTarget,
   project: (object: unknown) => T | undefined,
   listener: Listener<T>,
 ): Promise<WatchEnd> {
@@ -142,6 +150,7 @@ export async function watchResource<T>(
     resource,
     namespace,
     query: {
+      ...selection,
       watch: true,
       allowWatchBookmarks: true,
       resourceVersion,

@@ -28,3 +28,16 @@ export interface WatchSource {
     signal: AbortSignal,
   ): Promise<WatchEnd>;
 }
+
+/**
+ * Port to list and watch the names of the namespaces that have opted in. One that has not any more is DELETED.
+ * @throws CaptureError ClusterUnavailable (retryable), ClusterForbidden.
+ */
+export interface NamespaceSource {
+  listNamespaces(): Promise<{ items: readonly string[]; resourceVersion: string }>;
+  watchNamespaces(
+    resourceVersion: string,
+    onChange: (change: WatchChange<string>) => void,
+    signal: AbortSignal,
+  ): Promise<WatchEnd>;
+}
