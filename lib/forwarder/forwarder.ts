@@ -127,7 +127,8 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const captureSeen = (word: CaptureWord): void => monitorPart.captureSeen(word);
   const observer = new Observer({ ...known, send: hear, captureSeen, time, metrics, log, signal });
 
-  const watchers = namespaces.run({ observer, monitorPart }, signal);
+  const pace = (): Promise<void> | undefined => leadership.pace();
+  const watchers = namespaces.run({ observer, monitorPart, pace }, signal);
   leadership.start(monitorPart.controller({ intake, policies }), signal);
 
   return {

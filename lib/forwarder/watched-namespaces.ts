@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { NamespaceSource, WatchSource } from '../signal/watch-source.ts';
+import type { NamespaceSource, Pace, WatchSource } from '../signal/watch-source.ts';
 import type { ForwarderMetrics } from './metrics.ts';
 import type { MonitorPart } from './monitor-part.ts';
 import type { Observer } from './observer.ts';
@@ -32,6 +32,8 @@ export interface WatchedNamespacesOptions {
 
 /** Whom the watches tell. */
 export interface Listeners {
+  /** Behind whom the watches wait. */
+  readonly pace: Pace;
   readonly observer: Observer;
   readonly monitorPart: MonitorPart;
 }
@@ -169,7 +171,7 @@ async function watchNamespace(
     ...options,
     resource: 'pods',
     list: () => source.listPods(namespace),
-    watch: (from, onChange, ended) => source.watchPods(namespace, from, onChange, ended),
+    watch: (from, onChange, ...rest) => source.watchPods(namespace, from, onChange, ...rest),
     onList: (items) => {
       observer.podsListed(namespace, items);
       podsKnown.resolve(undefined);
@@ -182,7 +184,7 @@ async function watchNamespace(
     ...options,
     resource: 'events',
     list: () => source.listEvents(namespace),
-    watch: (from, onChange, ended) => source.watchEvents(namespace, from, onChange, ended),
+    watch: (from, onChange, ...rest) => source.watchEvents(namespace, from, onChange, ...rest),
     onList: (items) => observer.eventsListed(items),
     onChange: (change) => observer.eventChanged(change),
     onContact: onEventsContact,

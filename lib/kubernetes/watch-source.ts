@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Logger } from '../log.ts';
 import { messageOf } from '../errors.ts';
 import type { PodFacts } from '../policy/pod-facts.ts';
-import type { WatchChange, WatchEnd, WatchSource } from '../signal/watch-source.ts';
+import type { Pace, WatchChange, WatchEnd, WatchSource } from '../signal/watch-source.ts';
 import { bodyOf, refused, statusOf, unavailable, type ApiCall } from './api-call.ts';
 import { ClusterConnection } from './connection.ts';
 import { readJsonLines } from './json-lines.ts';
@@ -51,27 +51,19 @@ export function createWatchSource(options: {
   return {
     listPods: (namespace) => listAll(connection, 'pods', namespace, project, logger),
     listEvents: (namespace) => listAll(connection, 'events', namespace, asIs, logger),
-    watchPods: (namespace, resourceVersion, onChange, signal) =>
+    watchPods: (namespace, resourceVersion, onChange, signal, pace) =>
       watchResource(
         connection,
         { resource: 'pods', namespace, resourceVersion, watchSeconds },
         project,
-        {
-          onChange,
-          signal,
-          logger,
-        },
+        { onChange, signal, pace, logger },
       ),
-    watchEvents: (namespace, resourceVersion, onChange, signal) =>
+    watchEvents: (namespace, resourceVersion, onChange, signal, pace) =>
       watchResource(
         connection,
         { resource: 'events', namespace, resourceVersion, watchSeconds },
         asIs,
-        {
-          onChange,
-          signal,
-          logger,
-        },
+        { onChange, signal, pace, logger },
       ),
   };
 }
@@ -134,6 +126,7 @@ interface WatchTarget {
 interface Listener<T> {
   onChange: (change: WatchChange<T>) => void;
   signal: AbortSignal;
+  pace?: Pace | undefined;
   logger: Logger | undefined;
 }
 
@@ -181,7 +174,7 @@ async function follow<T>(
   stream: IncomingMessage,
   idleSeconds: number,
   project: (object: unknown) => T | undefined,
-  { onChange, signal, logger }: Listener<T>,
+  { onChange, signal, pace, logger }: Listener<T>,
 ): Promise<WatchEnd> {
   stream.setTimeout(idleSeconds * 1_000, () => stream.destroy(new Error('the watch is silent')));
   const lines = readJsonLines(stream as AsyncIterable<Buffer>);
@@ -198,6 +191,9 @@ async function follow<T>(
       const change = changeOf(line.value, project);
       if (change === 'closed' || change === 'expired') return change;
       onChange(change);
+      // Nothing is read meanwhile: what comes waits in the sockets, and then in the API server.
+      const full = pace?.();
+      if (full !== undefined) await full;
     }
   } finally {
     stream.destroy();

@@ -136,12 +136,15 @@ const serviceAccount = (name: string): string => `system:serviceaccount:heapcatc
 /** What the API server lets an account do in a namespace beyond what it lets every account do. */
 async function grantedRights(account: string, where: string): Promise<string[]> {
   const ask = async (name: string): Promise<string[]> => {
-    const review = await kubectl.run(['create', '-f', '-', '-o', 'json', '--as', name], {
-      input: JSON.stringify({
-        ...{ apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectRulesReview' },
-        spec: { namespace: where },
-      }),
-    });
+    const review = await kubectl.run(
+      [...['create', '--validate=false', '-f', '-', '-o', 'json'], '--as', name],
+      {
+        input: JSON.stringify({
+          ...{ apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectRulesReview' },
+          spec: { namespace: where },
+        }),
+      },
+    );
     const { status } = JSON.parse(review) as {
       status: {
         incomplete: boolean;
@@ -199,6 +202,12 @@ describe('namespaces that opt in by a label', () => {
   it('are watched from when they get it to when they lose it', async () => {
     await kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: optedIn } });
     await installForwarder({ namespaces: namespace, byLabel: true });
+    // A changed ConfigMap alone starts nothing anew.
+    const deployment = ['deployment/heapcatch-forwarder', '-n', 'heapcatch'];
+    await kubectl.run(['rollout', 'restart', ...deployment]);
+    await kubectl.run(['rollout', 'status', ...deployment, '--timeout=120s'], {
+      timeoutSeconds: 130,
+    });
     for (const name of ['early', 'with-label', 'late']) await startPod(name, optedIn);
     await watchedCount(1);
 
