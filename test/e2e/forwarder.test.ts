@@ -196,7 +196,9 @@ describe('namespaces that opt in by a label', () => {
     eventually(`${count} watched namespaces`, 60, async () => {
       const { metadata } = await leader();
       const page = await kubectl.getFromPod('heapcatch', metadata.name, 8080, '/metrics');
-      return page.includes(`\nheapcatch_namespaces_watched ${count}\n`) ? true : undefined;
+      const [line = 'no such metric'] = /^heapcatch_namespaces_watched .*/m.exec(page) ?? [];
+      if (line !== `heapcatch_namespaces_watched ${count}`) throw new Error(line);
+      return true;
     });
 
   it('are watched from when they get it to when they lose it', async () => {
