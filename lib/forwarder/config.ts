@@ -6,8 +6,10 @@ import type { TlsFiles } from './tls-files.ts';
 /** What the forwarder is told by its environment, validated. */
 export interface ForwarderConfig {
   clusterName: string;
-  /** `['']` means all namespaces, as in the Kubernetes API. */
+  /** `['']` means all namespaces, as in the Kubernetes API; none where they opt in by label alone. */
   namespaces: readonly string[];
+  /** Label selector of namespaces that are watched beside those. */
+  namespaceSelector?: string;
   eventBusName: string;
   region: string;
   endpoint?: string;
@@ -77,7 +79,7 @@ export function readForwarderConfig(env: Env): ForwarderConfig {
   );
   const config: ForwarderConfig = {
     clusterName,
-    namespaces: namespacesOf(env, faults),
+    ...namespacesOf(env, faults),
     eventBusName: required(
       'HEAPCATCH_EVENT_BUS_NAME',
       'the name or the ARN of an event bus',
@@ -185,9 +187,22 @@ function apiTlsOf(env: Env, faults: Faults): ForwarderConfig['apiTls'] {
   return undefined;
 }
 
-function namespacesOf(env: Env, faults: Faults): readonly string[] {
+function namespacesOf(
+  env: Env,
+  faults: Faults,
+): Pick<ForwarderConfig, 'namespaces' | 'namespaceSelector'> {
+  const namespaceSelector = textOf(env, faults, {
+    name: 'HEAPCATCH_NAMESPACE_SELECTOR',
+    accepted: 'a label selector such as heapcatch.dev/watch=true',
+    pattern: /^[-\w./=!,() ]{1,500}$/,
+    optional: true,
+  });
   const value = valueOf(env, 'HEAPCATCH_NAMESPACES');
-  if (value === undefined) return [''];
+  if (value === undefined) {
+    return namespaceSelector === undefined
+      ? { namespaces: [''] }
+      : { namespaces: [], namespaceSelector };
+  }
   const names = [...new Set(value.split(',').map((name) => name.trim()))];
   const wrong = names.filter((name) => !namespaceName.test(name));
   if (wrong.length > 0 || names.length > maxNamespaceCount) {
@@ -196,5 +211,5 @@ function namespacesOf(env: Env, faults: Faults): readonly string[] {
         `${maxNamespaceCount} namespace names separated by commas, or nothing for all namespaces`,
     );
   }
-  return names;
+  return { namespaces: names, ...(namespaceSelector && { namespaceSelector }) };
 }

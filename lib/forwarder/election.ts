@@ -4,12 +4,12 @@ import type { Logger } from '../log.ts';
 import type { Time } from './time.ts';
 
 /** A holder that is not seen to renew for this long has lost the lease. */
-export const leaseDurationSeconds = 4;
+export const leaseDurationSeconds = 3;
 /** A holder that could not renew for this long takes itself for one that has lost it: before anybody else does. */
-export const renewDeadlineSeconds = 3;
+export const renewDeadlineSeconds = 2;
 const renewPeriodMilliseconds = 1_000;
 const retryPeriodMilliseconds = 500;
-const roundDeadlineMilliseconds = 1_500;
+const roundDeadlineMilliseconds = 1_000;
 const faultLogMilliseconds = 60_000;
 
 /**

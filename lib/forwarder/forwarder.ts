@@ -21,15 +21,17 @@ import { SignalIntake } from './signal-intake.ts';
 import { Spool } from './spool.ts';
 import type { Time } from './time.ts';
 import { followTls, readTls, type TlsFiles } from './tls-files.ts';
-import { watchForever } from './watcher.ts';
+import { WatchHealth } from './watch-health.ts';
+import { type OptIn, WatchedNamespaces } from './watched-namespaces.ts';
 
-/** A watcher from which nothing was heard for this long makes the forwarder not ready. */
-export const staleWatchSeconds = 300;
 export const flushDeadlineSeconds = 5;
 
 export interface ForwarderOptions {
   clusterName: string;
+  /** '' means all. */
   namespaces: readonly string[];
+  /** Beside these, by a label. */
+  optIn?: OptIn;
   spoolDirectory: string;
   spoolMaxBytes: number;
   httpPort: number;
@@ -64,6 +66,8 @@ export interface Known {
   endings: Endings;
   /** Whether the pods of a namespace are watched. */
   watches(namespace: string): boolean;
+  /** The label selector by which namespaces opt in, where they do. */
+  optIn?: string;
   /** Why the pods are not all known; empty when they are. */
   unreadyReasons(): readonly string[];
   leadership: Pick<Leadership, 'follows'>;
@@ -116,10 +120,11 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   setMaxListeners(0, stop.signal);
   const { signal } = stop;
   const unreadyReasons = (): readonly string[] => health.unreadyReasons();
-  const watches = (namespace: string): boolean =>
-    options.namespaces.includes('') || options.namespaces.includes(namespace);
+  const namespaces = new WatchedNamespaces({ ...options, health, metrics });
+  const watches = (namespace: string): boolean => namespaces.watches(namespace);
+  const optIn = options.optIn?.selector;
   const shared = { ...known, endings, watches, unreadyReasons, leadership };
-  const routes = options.routes?.(intake, shared) ?? [];
+  const routes = options.routes?.(intake, { ...shared, ...(optIn && { optIn }) }) ?? [];
   const apis = await startApis(options, routes, signal).catch(async (error: unknown) => {
     await Promise.all([sender.close(flushDeadlineSeconds), http.close()]);
     throw error;
@@ -127,11 +132,8 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const captureSeen = hearers(monitorPart, options.captures);
   const observer = new Observer({ ...known, send: hear, captureSeen, time, metrics, log, signal });
 
-  const watchers = Promise.all(
-    options.namespaces.map((namespace) =>
-      watchNamespace({ ...options, namespace, observer, monitorPart, health, metrics, signal }),
-    ),
-  );
+  const pace = (): Promise<void> | undefined => leadership.pace();
+  const watchers = namespaces.run({ observer, monitorPart, pace }, signal);
   leadership.start(monitorPart.controller({ intake, policies }), signal);
 
   return {
@@ -182,80 +184,5 @@ async function startApis(
   } catch (error) {
     await plain.close();
     throw error;
-  }
-}
-
-/** Ends after the abort. */
-async function watchNamespace(
-  options: Pick<ForwarderOptions, 'source' | 'time' | 'random' | 'log'> & {
-    namespace: string;
-    observer: Observer;
-    monitorPart: MonitorPart;
-    health: WatchHealth;
-    metrics: ForwarderMetrics;
-    signal: AbortSignal;
-  },
-): Promise<void> {
-  const { source, namespace, observer, health, signal } = options;
-  const monitors = options.monitorPart.watch(namespace, signal);
-  const podsKnown = Promise.withResolvers<undefined>();
-  signal.addEventListener('abort', () => podsKnown.resolve(undefined), { once: true });
-  const onEventsContact = health.watcher(`events ${namespace}`);
-  const pods = watchForever({
-    ...options,
-    resource: 'pods',
-    list: () => source.listPods(namespace),
-    watch: (from, onChange, ended) => source.watchPods(namespace, from, onChange, ended),
-    onList: (items) => {
-      observer.podsListed(namespace, items);
-      podsKnown.resolve(undefined);
-    },
-    onChange: (change) => observer.podChanged(change),
-    onContact: health.watcher(`pods ${namespace}`),
-  });
-  await podsKnown.promise;
-  const events = watchForever({
-    ...options,
-    resource: 'events',
-    list: () => source.listEvents(namespace),
-    watch: (from, onChange, ended) => source.watchEvents(namespace, from, onChange, ended),
-    onList: (items) => observer.eventsListed(items),
-    onChange: (change) => observer.eventChanged(change),
-    onContact: onEventsContact,
-  });
-  await Promise.all([monitors, pods, events]);
-}
-
-/** When each watcher last heard from the API server. */
-class WatchHealth {
-  readonly #time: Time;
-  readonly #contacts = new Map<string, number | undefined>();
-
-  constructor(time: Time) {
-    this.#time = time;
-  }
-
-  /** @returns what the watcher calls at each contact. */
-  watcher(name: string): () => void {
-    this.#contacts.set(name, undefined);
-    return () => {
-      this.#contacts.set(name, this.#time.now().getTime());
-    };
-  }
-
-  /** When the one of them spoke that has been silent for longest; `undefined` while one has not begun. */
-  heardThrough(): Date | undefined {
-    const contacts = [...this.#contacts.values()].map((contact) => contact ?? NaN);
-    const first = Math.min(...contacts);
-    return Number.isFinite(first) ? new Date(first) : undefined;
-  }
-
-  unreadyReasons(): readonly string[] {
-    const now = this.#time.now().getTime();
-    return [...this.#contacts].flatMap(([name, contact]) => {
-      if (contact === undefined) return [`${name}: not listed yet`];
-      const silentSeconds = Math.round((now - contact) / 1000);
-      return silentSeconds > staleWatchSeconds ? [`${name}: silent for ${silentSeconds} s`] : [];
-    });
   }
 }

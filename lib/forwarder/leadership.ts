@@ -14,7 +14,7 @@ type Controller = Pick<MonitorController, 'start' | 'stop'>;
 export interface LeadershipOptions {
   /** Without it there is one forwarder, and it leads. */
   election?: { lease: LeaseApi; identity: string };
-  sender: Pick<SignalSender, 'send' | 'room' | 'idle'>;
+  sender: Pick<SignalSender, 'send' | 'room' | 'hasRoom' | 'idle'>;
   /** Until when every watch is known to have told all; `undefined` while one has not begun. */
   health: { heardThrough(): Date | undefined };
   time: Time;
@@ -35,12 +35,7 @@ export class Leadership {
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
-    const { sender } = options;
-    this.#lookBack = new LookBack({
-      ...options,
-      send: (signal) => sender.send(signal),
-      room: () => sender.room(),
-    });
+    this.#lookBack = new LookBack(options);
   }
 
   /** Whether another one leads, and this one stands by. */
@@ -51,6 +46,11 @@ export class Leadership {
   /** A signal that every forwarder has observed. */
   hear(signal: Signal): void {
     this.#lookBack.hear(signal);
+  }
+
+  /** For whoever reads a watch: `undefined` to go on, or what to wait for. */
+  pace(): Promise<void> | undefined {
+    return this.#lookBack.pace();
   }
 
   /** Takes part in the election until the abort; the controller runs while this one leads. */

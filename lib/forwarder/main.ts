@@ -6,6 +6,7 @@ import { createEventBridgeSignalBus } from '../aws/event-bus.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { inClusterKubeconfig } from '../kubernetes/kubeconfig.ts';
 import { createLeaseApi } from '../kubernetes/lease.ts';
+import { createNamespaceSource } from '../kubernetes/namespaces.ts';
 import { createTokenReview } from '../kubernetes/token-review.ts';
 import { createJvmMonitorApi } from '../kubernetes/jvm-monitors.ts';
 import { createWatchSource } from '../kubernetes/watch-source.ts';
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
   const callers = new Callers({ review, now, log });
   const history = new SensorHistory();
-  const { election, ...told } = config;
+  const { election, namespaceSelector: labelSelector, ...told } = config;
   const captures = new CapturesSeen();
   const forwarder = await startForwarder({
     ...told,
@@ -54,6 +55,12 @@ async function main(): Promise<void> {
         // Another one after each start: what happened in between is known to whoever watched meanwhile, and not here.
         identity: `${election.podName}_${randomUUID()}`,
         lease: createLeaseApi({ kubeconfig, ...election }),
+      },
+    }),
+    ...(labelSelector !== undefined && {
+      optIn: {
+        selector: labelSelector,
+        source: createNamespaceSource({ kubeconfig, labelSelector, logger: log }),
       },
     }),
     source: createWatchSource({ kubeconfig, clusterName: config.clusterName, logger: log }),
@@ -74,6 +81,7 @@ async function main(): Promise<void> {
   log.info('started', {
     clusterName: config.clusterName,
     namespaces: config.namespaces,
+    namespaceSelector: labelSelector,
     eventBusName: config.eventBusName,
     httpPort: forwarder.httpPort,
   });

@@ -4,7 +4,7 @@ export type ForwarderMetrics = ReturnType<typeof createForwarderMetrics>;
 
 /**
  * The forwarder's metrics, in a registry of their own. After a quiet moment
- * observed = sent + failed + ignored signals + spool entries + look-back; a difference is a signal on its way.
+ * observed = sent + failed + ignored signals + spool entries + look-back + queue; a difference is a signal on its way.
  */
 export function createForwarderMetrics() {
   const registry = new Registry();
@@ -111,6 +111,26 @@ function watchMetrics(registers: Registry[]) {
       name: 'heapcatch_watch_faults_total',
       help: 'Objects whose handling failed, by resource; a fault of the program.',
       labelNames: ['resource'],
+      registers,
+    }),
+    namespacesWatched: new Gauge({
+      name: 'heapcatch_namespaces_watched',
+      help: 'Namespaces whose pods are watched; 1 for all of them at once.',
+      registers,
+    }),
+    namespacesRefused: new Gauge({
+      name: 'heapcatch_namespaces_refused',
+      help: 'Namespaces that have opted in by label beyond the bound: their trouble is not seen.',
+      registers,
+    }),
+    queueSignals: new Gauge({
+      name: 'heapcatch_queue_signals',
+      help: 'Signals that wait in memory for room in the sender; from 10,000 on the watches wait too.',
+      registers,
+    }),
+    watchPauses: new Counter({
+      name: 'heapcatch_watch_pauses_total',
+      help: 'How often a watch waited, because signals come faster than bus and disk take them.',
       registers,
     }),
     podsCached: new Gauge({ name: 'heapcatch_pods_cached', help: 'Pods known.', registers }),

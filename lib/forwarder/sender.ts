@@ -94,20 +94,21 @@ export class SignalSender {
     );
   }
 
-  /** Resolves when a signal more does not pile up in memory; at once after the close. */
+  /** Resolves when there is room. */
   async room(): Promise<void> {
-    while (!this.#hasRoom()) {
+    while (!this.hasRoom) {
       await new Promise<void>((resolve) => this.#waitingForRoom.push(resolve));
     }
   }
 
-  #hasRoom(): boolean {
+  /** A signal more does not pile up in memory; after the close it is for the disk to say. */
+  get hasRoom(): boolean {
     if (this.#closed) return true;
     return this.#spoolingCount < maxSpoolingCount && this.#queue.length < maxQueuedSignalCount / 2;
   }
 
   #tellRoom(): void {
-    if (!this.#hasRoom()) return;
+    if (!this.hasRoom) return;
     for (const resolve of this.#waitingForRoom.splice(0)) resolve();
   }
 

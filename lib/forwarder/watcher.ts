@@ -1,6 +1,6 @@
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { WatchChange, WatchEnd } from '../signal/watch-source.ts';
+import type { Pace, WatchChange, WatchEnd } from '../signal/watch-source.ts';
 import type { ForwarderMetrics } from './metrics.ts';
 import { createBackoff, type Backoff, type Time } from './time.ts';
 
@@ -17,14 +17,17 @@ const shortestGoodWatchSeconds = 5;
 const maxFruitlessWatchCount = 3;
 
 export interface WatcherOptions<T> {
-  resource: 'pods' | 'events' | 'jvmmonitors';
+  resource: 'pods' | 'events' | 'namespaces' | 'jvmmonitors';
   namespace: string;
   list(): Promise<{ items: readonly T[]; resourceVersion: string }>;
   watch(
     resourceVersion: string,
     onChange: (change: WatchChange<T>) => void,
     signal: AbortSignal,
+    pace?: Pace,
   ): Promise<WatchEnd>;
+  /** Behind whom the watch waits. */
+  pace?: Pace;
   onList(items: readonly T[]): void;
   onChange(change: Exclude<WatchChange<T>, { type: 'BOOKMARK' }>): void;
   /** Called at each proof that the API server speaks to us. */
@@ -150,7 +153,7 @@ async function watchOnce<T>(
 
   try {
     const end = await Promise.race([
-      options.watch(from.resourceVersion, onChange, signal),
+      options.watch(from.resourceVersion, onChange, signal, options.pace),
       silence(time, heard, signal),
     ]);
     if (end === 'silent') return { resourceVersion: undefined, idle: true, fruitless: false };

@@ -31,7 +31,7 @@ export interface LeaseApi {
 const apiVersion = 'coordination.k8s.io/v1';
 const sentThroughAnnotation = 'heapcatch.dev/sent-through';
 /** Far below the deadline of a renewal: a call that hangs must leave time for another. */
-const timeouts = { connectMilliseconds: 1_000, requestMilliseconds: 2_000 };
+const timeouts = { connectMilliseconds: 1_000, requestMilliseconds: 1_000 };
 
 /**
  * One Lease (coordination.k8s.io/v1), written under the version that was read.

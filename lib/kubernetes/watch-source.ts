@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Logger } from '../log.ts';
 import { messageOf } from '../errors.ts';
 import type { PodFacts } from '../policy/pod-facts.ts';
-import type { WatchChange, WatchEnd, WatchSource } from '../signal/watch-source.ts';
+import type { Pace, WatchChange, WatchEnd, WatchSource } from '../signal/watch-source.ts';
 import { bodyOf, refused, statusOf, unavailable, type ApiCall } from './api-call.ts';
 import { ClusterConnection } from './connection.ts';
 import { readJsonLines } from './json-lines.ts';
@@ -18,10 +18,11 @@ export const defaultWatchSeconds = 240;
 /** The server ends the watch by itself; a stream that is silent for longer than that is dead. */
 const idleMarginSeconds = 15;
 
-type ResourceName = 'pods' | 'events' | 'jvmmonitors';
+type ResourceName = 'pods' | 'events' | 'namespaces' | 'jvmmonitors';
 const apiVersions: Readonly<Record<ResourceName, string>> = {
   pods: 'v1',
   events: 'v1',
+  namespaces: 'v1',
   jvmmonitors: jvmMonitorApiVersion,
 };
 
@@ -50,27 +51,19 @@ export function createWatchSource(options: {
   return {
     listPods: (namespace) => listAll(connection, 'pods', namespace, project, logger),
     listEvents: (namespace) => listAll(connection, 'events', namespace, asIs, logger),
-    watchPods: (namespace, resourceVersion, onChange, signal) =>
+    watchPods: (namespace, resourceVersion, onChange, signal, pace) =>
       watchResource(
         connection,
         { resource: 'pods', namespace, resourceVersion, watchSeconds },
         project,
-        {
-          onChange,
-          signal,
-          logger,
-        },
+        { onChange, signal, pace, logger },
       ),
-    watchEvents: (namespace, resourceVersion, onChange, signal) =>
+    watchEvents: (namespace, resourceVersion, onChange, signal, pace) =>
       watchResource(
         connection,
         { resource: 'events', namespace, resourceVersion, watchSeconds },
         asIs,
-        {
-          onChange,
-          signal,
-          logger,
-        },
+        { onChange, signal, pace, logger },
       ),
   };
 }
@@ -82,12 +75,13 @@ export async function listAll<T>(
   namespace: string,
   project: (object: unknown) => T | undefined,
   logger: Logger | undefined,
+  selection: Selection = {},
 ): Promise<{ items: readonly T[]; resourceVersion: string }> {
   const items: T[] = [];
   let resourceVersion = '';
   let next: string | undefined = '';
   for (let page = 0; page < maxPageCount && next !== undefined; page++) {
-    const query = { limit: pageLimit, ...(next && { continue: next }) };
+    const query = { ...selection, limit: pageLimit, ...(next && { continue: next }) };
     const call: ApiCall = {
       verb: 'list',
       apiVersion: apiVersions[resource],
@@ -116,9 +110,15 @@ export async function listAll<T>(
   return { items, resourceVersion };
 }
 
+/** What of a resource is asked for; all of it by default. */
+export interface Selection {
+  labelSelector?: string;
+}
+
 interface WatchTarget {
   resource: ResourceName;
   namespace: string;
+  selection?: Selection;
   resourceVersion: string;
   watchSeconds: number;
 }
@@ -126,13 +126,14 @@ interface WatchTarget {
 interface Listener<T> {
   onChange: (change: WatchChange<T>) => void;
   signal: AbortSignal;
+  pace?: Pace | undefined;
   logger: Logger | undefined;
 }
 
 /** One watch of a resource, until it ends or the signal comes. */
 export async function watchResource<T>(
   connection: ClusterConnection,
-  { resource, namespace, resourceVersion, watchSeconds }: WatchTarget,
+  { resource, namespace, selection, resourceVersion, watchSeconds }: WatchTarget,
   project: (object: unknown) => T | undefined,
   listener: Listener<T>,
 ): Promise<WatchEnd> {
@@ -142,6 +143,7 @@ export async function watchResource<T>(
     resource,
     namespace,
     query: {
+      ...selection,
       watch: true,
       allowWatchBookmarks: true,
       resourceVersion,
@@ -172,7 +174,7 @@ async function follow<T>(
   stream: IncomingMessage,
   idleSeconds: number,
   project: (object: unknown) => T | undefined,
-  { onChange, signal, logger }: Listener<T>,
+  { onChange, signal, pace, logger }: Listener<T>,
 ): Promise<WatchEnd> {
   stream.setTimeout(idleSeconds * 1_000, () => stream.destroy(new Error('the watch is silent')));
   const lines = readJsonLines(stream as AsyncIterable<Buffer>);
@@ -189,6 +191,9 @@ async function follow<T>(
       const change = changeOf(line.value, project);
       if (change === 'closed' || change === 'expired') return change;
       onChange(change);
+      // Nothing is read meanwhile: what comes waits in the sockets, and then in the API server.
+      const full = pace?.();
+      if (full !== undefined) await full;
     }
   } finally {
     stream.destroy();

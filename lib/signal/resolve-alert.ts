@@ -26,6 +26,8 @@ export interface AlertPlace {
   pods: PodIndex;
   /** Whether the pods of a namespace are known. */
   watches(namespace: string): boolean;
+  /** The label selector by which a namespace opts in, where it can. */
+  optIn?: string;
   /** What the label `cluster` says of alerts about this cluster. */
   clusterLabel: string;
 }
@@ -110,7 +112,9 @@ function unknown(
 ): AlertResolution {
   if (namespace !== undefined && !place.watches(namespace)) {
     const message = `namespace ${shown(namespace)} is not watched by this forwarder`;
-    return refused('NamespaceNotWatched', message);
+    const { optIn } = place;
+    const why = optIn === undefined ? '' : `: it has not opted in, by labels that fit ${optIn}`;
+    return refused('NamespaceNotWatched', message + why);
   }
   return refused('PodUnknown', `no pod ${what} (label ${label}) is known here`);
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -194,6 +194,8 @@ export interface ForwarderSettings {
   endpoint: string;
   namespaces: string;
   sensor?: boolean;
+  /** With the component that watches namespaces by a label, beside those that are named. */
+  byLabel?: boolean;
 }
 
 interface Manifest {
@@ -214,16 +216,33 @@ interface Manifest {
   };
 }
 
+/** An overlay, or one of a user's own that adds the component. */
+async function rendering(overlay: string, byLabel: boolean): Promise<string> {
+  const kubernetes = path.join(project, 'infra/kubernetes');
+  const standing = path.join(kubernetes, 'overlays', overlay);
+  if (!byLabel) return run('kubectl', ['kustomize', standing]);
+  const own = mkdtempSync(path.join(tmpdir(), 'heapcatch-overlay-'));
+  const component = path.join(kubernetes, 'components/namespaces-by-label');
+  const kustomization = {
+    ...{ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization' },
+    resources: [path.relative(own, standing)],
+    components: [path.relative(own, component)],
+  };
+  try {
+    writeFileSync(path.join(own, 'kustomization.yaml'), JSON.stringify(kustomization));
+    return await run('kubectl', ['kustomize', own]);
+  } finally {
+    rmSync(own, { recursive: true });
+  }
+}
+
 /** Applies an overlay of infra/kubernetes as it stands, with the image and the addresses of this run. */
 export async function install(
   kubectl: Kubectl,
   overlay: string,
   settings: ForwarderSettings,
 ): Promise<void> {
-  const rendered = await run('kubectl', [
-    'kustomize',
-    path.join(project, 'infra/kubernetes/overlays', overlay),
-  ]);
+  const rendered = await rendering(overlay, settings.byLabel ?? false);
   const asJson = await kubectl.run(['create', '--dry-run=client', '-o', 'json', '-f', '-'], {
     input: rendered,
   });

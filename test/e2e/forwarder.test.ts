@@ -6,6 +6,7 @@ import path from 'node:path';
 import { buildBase, buildImage, clusterKubeconfig, Kubectl, type Pod } from './cluster.ts';
 import { buildImages, hostAddress, install, type ForwarderSettings } from './environment.ts';
 import { eventually } from './shell.ts';
+import { documentedRights, rightsInWords } from '../infra/documented-rights.ts';
 import { startReceivingBus, type ReceivingBus } from './signal-bus.ts';
 
 const idleImage = 'heapcatch-e2e-idle:1';
@@ -27,6 +28,12 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(async () => {
   await deleteNamespaces();
+  await kubectl.run([
+    'delete',
+    'clusterrole,clusterrolebinding',
+    'heapcatch-namespaces',
+    '--ignore-not-found',
+  ]);
   await (bus as ReceivingBus | undefined)?.close();
   rmSync(folder, { recursive: true, force: true });
 }, 240_000);
@@ -38,7 +45,9 @@ async function deleteNamespaces(): Promise<void> {
   });
 }
 
-async function installForwarder(settings: Pick<ForwarderSettings, 'namespaces'>): Promise<void> {
+async function installForwarder(
+  settings: Pick<ForwarderSettings, 'namespaces' | 'byLabel'>,
+): Promise<void> {
   const { endpoint } = bus;
   await install(kubectl, 'default', {
     ...{ clusterName: 'test-cluster', busName: 'heapcatch-e2e', endpoint, ...settings },
@@ -121,6 +130,105 @@ async function takeover(from: Pod): Promise<number> {
   });
   return Date.now() - started;
 }
+
+const serviceAccount = (name: string): string => `system:serviceaccount:heapcatch:${name}`;
+
+/** What the API server lets an account do in a namespace beyond what it lets every account do. */
+async function grantedRights(account: string, where: string): Promise<string[]> {
+  const ask = async (name: string): Promise<string[]> => {
+    const review = await kubectl.run(
+      [...['create', '--validate=false', '-f', '-', '-o', 'json'], '--as', name],
+      {
+        input: JSON.stringify({
+          ...{ apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectRulesReview' },
+          spec: { namespace: where },
+        }),
+      },
+    );
+    const { status } = JSON.parse(review) as {
+      status: {
+        incomplete: boolean;
+        resourceRules: { verbs: string[]; resources: string[]; resourceNames?: string[] }[];
+      };
+    };
+    expect(status.incomplete).toBe(false);
+    return status.resourceRules.flatMap(({ verbs, resources, resourceNames = [undefined] }) =>
+      resources.flatMap((resource) =>
+        resourceNames.flatMap((objectName) => rightsInWords({ verbs, resource, objectName })),
+      ),
+    );
+  };
+  const everybodys = new Set(await ask(serviceAccount('nobody')));
+  const granted = new Set(
+    (await ask(serviceAccount(account))).filter((one) => !everybodys.has(one)),
+  );
+  return [...granted].sort();
+}
+
+describe('the rights of the cluster side', () => {
+  const installed = {
+    'heapcatch-forwarder': ['heapcatch-forwarder'],
+    'heapcatch-functions': [
+      ...['heapcatch-functions', 'heapcatch-agent-exec', 'heapcatch-ephemeral-containers'],
+    ],
+    'heapcatch-agent': [],
+  };
+
+  it.each(Object.entries(installed))(
+    'of %s are those of docs/permissions.md and no others, by the API server’s own account',
+    async (account, roles: string[]) => {
+      const rows = documentedRights().filter(({ role }) => roles.includes(role));
+      const inCluster = rows.filter(({ where }) => where === 'cluster').flatMap(rightsInWords);
+      const own = rows.flatMap(rightsInWords);
+
+      expect(await grantedRights(account, namespace)).toEqual([...new Set(inCluster)].sort());
+      expect(await grantedRights(account, 'heapcatch')).toEqual([...new Set(own)].sort());
+    },
+    60_000,
+  );
+});
+
+describe('namespaces that opt in by a label', () => {
+  const optedIn = `${namespace}-by-label`;
+  const label = (value: string) =>
+    kubectl.run(['label', 'namespace', optedIn, `heapcatch.dev/watch${value}`, '--overwrite']);
+  const watchedCount = (count: number) =>
+    eventually(`${count} watched namespaces`, 60, async () => {
+      const { metadata } = await leader();
+      const page = await kubectl.getFromPod('heapcatch', metadata.name, 8080, '/metrics');
+      const [line = 'no such metric'] = /^heapcatch_namespaces_watched .*/m.exec(page) ?? [];
+      if (line !== `heapcatch_namespaces_watched ${count}`) throw new Error(line);
+      return true;
+    });
+
+  it('are watched from when they get it to when they lose it', async () => {
+    await kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: optedIn } });
+    await installForwarder({ namespaces: namespace, byLabel: true });
+    // A changed ConfigMap alone starts nothing anew.
+    const deployment = ['deployment/heapcatch-forwarder', '-n', 'heapcatch'];
+    await kubectl.run(['rollout', 'restart', ...deployment]);
+    await kubectl.run(['rollout', 'status', ...deployment, '--timeout=120s'], {
+      timeoutSeconds: 130,
+    });
+    for (const name of ['early', 'with-label', 'late']) await startPod(name, optedIn);
+    await watchedCount(1);
+
+    await deletePod('early', optedIn);
+    await label('=true');
+    await watchedCount(2);
+    await deletePod('with-label', optedIn);
+    await arrival('with-label');
+    await label('-');
+    await watchedCount(1);
+    await deletePod('late', optedIn);
+    await startPod('after-all');
+    await deletePod('after-all');
+    await arrival('after-all');
+
+    expect(signalsOf('late')).toEqual([]);
+    await kubectl.run(['delete', 'namespace', optedIn, '--wait=false']);
+  }, 400_000);
+});
 
 describe('two forwarders', () => {
   it('send what happens once', async () => {

@@ -55,6 +55,20 @@ describe('readForwarderConfig', () => {
     });
   });
 
+  it('watches the namespaces of a label, beside those that it names, and not all', () => {
+    const selector = { HEAPCATCH_NAMESPACE_SELECTOR: 'heapcatch.dev/watch in (true, yes)' };
+    const named = { HEAPCATCH_NAMESPACES: 'shop' };
+
+    expect(readForwarderConfig({ ...good, ...selector })).toMatchObject({
+      namespaces: [],
+      namespaceSelector: 'heapcatch.dev/watch in (true, yes)',
+    });
+    expect(readForwarderConfig({ ...good, ...selector, ...named }).namespaces).toEqual(['shop']);
+    expect(() =>
+      readForwarderConfig({ ...good, HEAPCATCH_NAMESPACE_SELECTOR: 'a&limit=1' }),
+    ).toThrow('HEAPCATCH_NAMESPACE_SELECTOR is "a&limit=1", accepted is a label selector');
+  });
+
   it('takes part in an election where a namespace of its Lease is named', () => {
     const namespace = { HEAPCATCH_LEASE_NAMESPACE: 'heapcatch' };
     const named = { HEAPCATCH_LEASE_NAME: 'other', HEAPCATCH_POD_NAME: 'forwarder-1' };

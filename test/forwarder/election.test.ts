@@ -56,12 +56,12 @@ describe('an election', () => {
     await end();
   });
 
-  it('gives the lead on within 5 s when the leader cannot be heard any more', async () => {
+  it('gives the lead on within 4 s when the leader cannot be heard any more', async () => {
     const { time, roles, lease, end } = await aPair();
     await time.advance(10_000);
 
     lease.cutOff.add('pod-a');
-    await time.advance(5_000);
+    await time.advance(4_000);
 
     expect(roles()).toEqual(['unsure', 'leading']);
     expect(lease.stored).toMatchObject({ holderIdentity: 'pod-b', leaseTransitions: 1 });

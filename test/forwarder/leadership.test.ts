@@ -3,7 +3,11 @@ import path from 'node:path';
 import type { Route } from '../../lib/forwarder/api.ts';
 import { startForwarder, type Forwarder } from '../../lib/forwarder/forwarder.ts';
 import { byLeader } from '../../lib/forwarder/leadership.ts';
-import { LookBack, maxHeldSignalCount } from '../../lib/forwarder/look-back.ts';
+import {
+  LookBack,
+  maxHeldSignalCount,
+  maxQueuedSignalCount,
+} from '../../lib/forwarder/look-back.ts';
 import { createForwarderMetrics } from '../../lib/forwarder/metrics.ts';
 import type { SignalIntake } from '../../lib/forwarder/signal-intake.ts';
 import type { Signal } from '../../lib/signal/signal.ts';
@@ -190,12 +194,13 @@ describe('the look-back', () => {
     const metrics = createForwarderMetrics();
     const time = new FakeTime();
     const rooms: (() => void)[] = [];
-    const lookBack = new LookBack({
-      send: (signal) => sent.push(signal),
-      room: () => new Promise((resolve) => rooms.push(resolve)),
-      ...{ time, metrics, log: recordingLog().log },
-    });
-    return { lookBack, sent, metrics, time, rooms };
+    const sender = {
+      hasRoom: false,
+      send: (signal: Signal) => void sent.push(signal),
+      room: () => new Promise<void>((resolve) => rooms.push(resolve)),
+    };
+    const lookBack = new LookBack({ sender, ...{ time, metrics, log: recordingLog().log } });
+    return { lookBack, sender, sent, metrics, time, rooms };
   }
 
   it('holds a bounded number, the newest, and counts what it gave up', async () => {
@@ -240,6 +245,59 @@ describe('the look-back', () => {
     }
 
     expect(sent).toEqual([...heard, late]);
+  });
+
+  it('is a queue for whoever leads and has no room: the watches wait behind it, and go on', async () => {
+    const { lookBack, sent, rooms, metrics } = aLookBack();
+    lookBack.standing({ role: 'leading' });
+    const signal = aSignal();
+    for (let count = 0; count < maxQueuedSignalCount - 1; count += 1) lookBack.hear(signal);
+    expect(lookBack.pace()).toBeUndefined();
+
+    lookBack.hear(signal);
+    const waits = lookBack.pace();
+    let goesOn = false;
+    void waits?.then(() => (goesOn = true));
+    await turns(2);
+    expect([waits === undefined, goesOn]).toEqual([false, false]);
+    expect(await valueOf(metrics.queueSignals)).toBe(maxQueuedSignalCount);
+    rooms.shift()?.();
+    await turns(2);
+
+    expect(goesOn).toBe(true);
+    expect(sent.length).toBeGreaterThan(0);
+    expect(await valueOf(metrics.lookBackSignals)).toBe(0);
+    expect(await valueOf(metrics.watchPauses)).toBe(1);
+  });
+
+  it('counts as failed what a leader cannot keep', async () => {
+    const { lookBack, metrics } = aLookBack();
+    lookBack.standing({ role: 'leading' });
+    const signal = aSignal();
+
+    for (let count = 0; count < maxHeldSignalCount + 3; count += 1) lookBack.hear(signal);
+
+    expect(await valueOf(metrics.signalsFailed, { reason: 'QueueFull' })).toBe(3);
+  });
+
+  it('lets a watch go on when another one leads, and at the end', async () => {
+    const { lookBack, sent } = aLookBack();
+    const signal = aSignal();
+    const full = (): Promise<void> | undefined => {
+      lookBack.standing({ role: 'leading' });
+      while (lookBack.heldCount < maxQueuedSignalCount) lookBack.hear(signal);
+      return lookBack.pace();
+    };
+
+    const first = full();
+    lookBack.standing({ role: 'following' });
+    await first;
+    const second = full();
+    lookBack.close();
+    await second;
+
+    expect([first, second]).not.toContain(undefined);
+    expect(sent).toHaveLength(maxQueuedSignalCount);
   });
 
   it('stops giving out when another one leads', async () => {

@@ -66,6 +66,30 @@ describe('SignalSender', () => {
     await sender.close(5);
   });
 
+  it('says when it is idle and when it has room, and tells whoever waits for it', async () => {
+    const { sender, bus, time } = await aSender();
+    expect([sender.idle, sender.hasRoom]).toEqual([true, true]);
+    const answers: (() => void)[] = [];
+    bus.answer = () => new Promise((resolve) => answers.push(() => resolve([])));
+
+    for (let index = 0; index < 600; index += 1) sender.send(named(`p${String(index)}`));
+    await turns();
+    expect([sender.idle, sender.hasRoom]).toEqual([false, false]);
+    const room = sender.room();
+    bus.answer = () => [];
+    for (const answer of answers) answer();
+    await room;
+    await turns();
+
+    expect([sender.idle, sender.hasRoom]).toEqual([true, true]);
+    expect(bus.received).toHaveLength(600);
+    bus.answer = out;
+    sender.send(named('spooled'));
+    await until('it is on disk', () => files().length === 1);
+    expect(sender.idle).toBe(false);
+    await closeAtDeadline(sender, time);
+  });
+
   it('ignores a word-for-word repeat, but not a higher count', async () => {
     const { sender, bus, metrics } = await aSender();
 

@@ -2,13 +2,16 @@ import { describe, expect, it } from '@jest/globals';
 import { loadAllYaml } from '@kubernetes/client-node';
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { documentedRights, rightsInWords } from './documented-rights.ts';
 
 const project = path.resolve(import.meta.dirname, '../..');
 
 interface Manifest {
   kind: string;
   metadata: { name: string; namespace?: string };
-  rules?: { resources: string[]; verbs: string[] }[];
+  rules?: { resources: string[]; verbs: string[]; resourceNames?: string[] }[];
+  roleRef?: { name: string };
+  subjects?: { kind: string; name: string; namespace: string }[];
   spec?: { template?: PodTemplate };
 }
 interface PodTemplate {
@@ -51,23 +54,39 @@ const podSpec = (name: string): PodSpec => podTemplate(name).spec;
 
 describe('the manifests of the cluster side', () => {
   it('grant exactly the verbs that docs/permissions.md lists', () => {
-    const granted = manifests.flatMap((manifest) =>
-      (manifest.rules ?? []).flatMap((rule) =>
-        rule.resources.map(
-          (resource) =>
-            `${manifest.metadata.name} ${resource} ${rule.verbs.join(', ')} ${
-              manifest.kind === 'ClusterRole' ? 'cluster' : 'namespace heapcatch'
-            }`,
+    const granted = manifests.flatMap((manifest) => {
+      const where = manifest.kind === 'ClusterRole' ? 'cluster' : 'namespace heapcatch';
+      return (manifest.rules ?? []).flatMap(({ resources, verbs, resourceNames = [undefined] }) =>
+        resources.flatMap((resource) =>
+          resourceNames.flatMap((objectName) =>
+            rightsInWords({ verbs, resource, objectName }).map(
+              (right) => `${manifest.metadata.name}: ${right}, ${where}`,
+            ),
+          ),
         ),
-      ),
+      );
+    });
+    const documented = documentedRights().flatMap((row) =>
+      rightsInWords(row).map((right) => `${row.role}: ${right}, ${row.where}`),
     );
-    const page = readFileSync(path.join(project, 'docs/permissions.md'), 'utf8');
-    const documented = [
-      ...page.matchAll(/^\| (heapcatch-[-a-z]+) \| `([a-z/]+)` \| ([a-z, ]+) \| ([a-z ]+) \|/gm),
-    ].map((row) => row.slice(1, 5).join(' '));
 
     expect(granted.sort()).toEqual(documented.sort());
-    expect(granted.length).toBeGreaterThan(8);
+    expect(granted.length).toBeGreaterThan(20);
+  });
+
+  it('bind the roles to the accounts that docs/permissions.md names, and none to the agent', () => {
+    const bound = manifests.flatMap(({ roleRef, subjects = [] }) =>
+      subjects.map(({ kind, name, namespace }) => `${roleRef?.name}: ${kind} ${namespace}/${name}`),
+    );
+    const forwarders = new Set(['heapcatch-forwarder', 'heapcatch-namespaces']);
+    const expected = new Set(
+      documentedRights().map(({ role, where }) => {
+        const account = forwarders.has(role) ? 'heapcatch-forwarder' : 'heapcatch-functions';
+        return `${where}, ${role}: ServiceAccount heapcatch/${account}`;
+      }),
+    );
+
+    expect(bound.sort()).toEqual([...expected].map((one) => one.split(', ')[1]).sort());
   });
 
   it('of components name their namespace, for the base that names it does not reach them', () => {

@@ -57,6 +57,33 @@ describe('a watch', () => {
     ]);
   });
 
+  it('reads no further while it is told to wait', async () => {
+    const source = await sourceOf((_request, response) =>
+      response.end(line('ADDED', event('8')) + line('ADDED', event('9'))),
+    );
+    const seen: string[] = [];
+    const room = Promise.withResolvers<undefined>();
+    const asked = Promise.withResolvers<undefined>();
+    const pace = (): Promise<undefined> | undefined => {
+      asked.resolve(undefined);
+      return seen.length === 1 ? room.promise : undefined;
+    };
+    const { signal } = new AbortController();
+
+    const ended = source.watchEvents(
+      ...(['shop', '7', (change) => seen.push(change.resourceVersion), signal, pace] as Parameters<
+        typeof source.watchEvents
+      >),
+    );
+    await asked.promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen).toEqual(['8']);
+    room.resolve(undefined);
+
+    expect(await ended).toBe('closed');
+    expect(seen).toEqual(['8', '9']);
+  });
+
   it.each<[string, (response: ServerResponse) => void]>([
     ['as an answer', (response) => sendStatus(response, 410, 'too old')],
     ['in the stream', (response) => response.end(line('ERROR', { kind: 'Status', code: 410 }))],

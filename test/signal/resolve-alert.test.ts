@@ -132,6 +132,16 @@ describe('resolveAlert', () => {
     });
   });
 
+  it('refuses a namespace that has not opted in, and says by which label it would', () => {
+    const optIn = 'heapcatch.dev/watch=true';
+    const place = { pods: indexOf(cart), watches: () => false, clusterLabel: 'prod', optIn };
+
+    expect(resolveAlert(alert({ pod: 'x', namespace: 'other' }), place)).toMatchObject({
+      reason: 'NamespaceNotWatched',
+      message: expect.stringMatching(/"other" is not watched.*heapcatch\.dev\/watch=true/),
+    });
+  });
+
   it('refuses what an earlier life of the container did', () => {
     const [app] = cart.containers;
     const again = { ...cart, containers: [{ ...app!, startedTime: '2026-03-01T10:00:00Z' }] };
