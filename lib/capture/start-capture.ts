@@ -7,6 +7,7 @@ import type { PodFacts } from '../policy/pod-facts.ts';
 import type { Rung } from '../policy/policy.ts';
 import type { Signal } from '../signal/signal.ts';
 import { inTurn, type TurnDeps } from './await-turn.ts';
+import { signalMetrics } from './capture-metrics.ts';
 import { isQuiet, type CaptureAnswer } from './capture-answer.ts';
 import { answerEvent, eventIdentity } from './capture-events.ts';
 import { dumpAnswer, refusedAnswer } from './intent-answers.ts';
@@ -68,6 +69,7 @@ export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<C
     observedTime: signal.observedTime,
     ...decided,
     explanation,
+    ...signalMetrics(signal, deps.clock()),
   });
   if (pod !== undefined && !isQuiet(answer, signal.reason))
     await tellPod(deps, signal, pod, answer);

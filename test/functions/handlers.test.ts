@@ -28,6 +28,7 @@ describe('the functions', () => {
   function wire(): Wiring {
     return {
       config: {
+        stage: 'test',
         tableName: 'claims',
         bucketName,
         clusterParameterPrefix: '/clusters',
