@@ -57,7 +57,7 @@ const maxStartSeconds = 20;
  */
 export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<CaptureAnswer> {
   const answered = await inTurn(deps, signal, () => answerTo(deps, signal));
-  const { pod } = answered;
+  const { pod, relayJob } = answered;
   const answer = await withProgress(deps, answered);
   const { message: explanation, ...decided } = answer;
   deps.logger.info('decision', {
@@ -73,7 +73,6 @@ export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<C
   });
   if (pod !== undefined && !isQuiet(answer, signal.reason))
     await tellPod(deps, signal, pod, answer);
-  const { relayJob } = answered;
   const { relay } = deps.settings;
   if (relayJob && relay) relay.defer(() => relayCapture({ ...deps, ...relay }, relayJob));
   return answer;
