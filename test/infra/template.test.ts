@@ -366,7 +366,7 @@ describe('the synthesized template', () => {
       [...block.matchAll(/^ {4}(\w+) += (.+)$/gm)].map(([, name, value]) => [name!, value!]),
     );
     const released = releaseTemplate({ Resources: resources, Parameters: parameters });
-    expect([...given.keys()].sort()).toEqual(Object.keys(released.Parameters ?? {}).sort());
+    expect([...given.keys()].sort()).toEqual(Object.keys(released.Parameters).sort());
 
     const variables = new Map(
       [...read('variables.tf').matchAll(/^variable "(\w+)" \{\n([\s\S]*?)^\}/gm)].map(
