@@ -1,4 +1,5 @@
 import { benchClaims } from './claims/claims.ts';
+import { benchCold } from './cold.ts';
 import { benchDurable } from './durable.ts';
 import { benchGcLog } from './gc-log/gc-log.ts';
 import { benchAgentMemory, benchRest } from './memory.ts';
@@ -25,6 +26,7 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   'gc-log': benchGcLog,
   claims: benchClaims,
   sensor: benchSensor,
+  cold: benchCold,
 };
 
 const name = process.argv[2] ?? '';

@@ -5,6 +5,8 @@ import { shown } from '../lib/validation.ts';
 
 /** What the functions are told by their environment, validated. */
 export interface FunctionConfig {
+  /** Of the stack, for its metrics. */
+  stage: string;
   tableName: string;
   bucketName: string;
   /** Where the functions run; Lambda says it. For the console's addresses. */
@@ -34,6 +36,7 @@ interface Variable {
 
 const httpUrl = { accepted: 'an http or https URL', pattern: /^https?:\/\/[^\s/?#][^\s?#]*$/ };
 const variables = {
+  stage: { name: 'STAGE', accepted: 'the name of a stage', pattern: /^[A-Za-z0-9-]{1,64}$/ },
   tableName: { name: 'TABLE_NAME', accepted: 'a DynamoDB table', pattern: /^[\w.:/-]{3,1024}$/ },
   bucketName: { name: 'BUCKET_NAME', accepted: 'a bucket', pattern: /^[a-z0-9.-]{3,63}$/ },
   clusterParameterPrefix: {
@@ -110,6 +113,7 @@ export function readFunctionConfig(env: Env): FunctionConfig {
   const encryptionKeyArn = optional(variables.encryptionKeyArn);
   const awsEndpoint = optional(variables.awsEndpoint);
   const config: FunctionConfig = {
+    stage: optional(variables.stage) ?? 'dev',
     tableName: required(variables.tableName),
     bucketName: required(variables.bucketName),
     ...(region === undefined ? {} : { region }),

@@ -1,17 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { createCredentialsSource } from '../lib/aws/cluster-credentials.ts';
-import { createClusterRegistry } from '../lib/aws/cluster-registry.ts';
-import { createDynamoDbClaimStore } from '../lib/aws/dynamodb-claim-store.ts';
-import { createDynamoDbClient } from '../lib/aws/dynamodb-client.ts';
-import { listClusters } from '../lib/aws/list-clusters.ts';
-import { createS3ObjectStore } from '../lib/aws/s3-object-store.ts';
+import type { ClusterRegistry } from '../lib/aws/cluster-registry.ts';
 import { parseRegistration, type RegisteredCluster } from '../lib/cluster-access.ts';
 import type { ClaimStore } from '../lib/claim/claim-store.ts';
 import type { FinishDeps } from '../lib/capture/conclude-capture.ts';
 import type { ClusterApi, Clock, DataKeys, ObjectStore } from '../lib/capture/ports.ts';
-import { createClusterApi } from '../lib/kubernetes/cluster-api.ts';
 import { createLogger, type Logger } from '../lib/log.ts';
 import { readFunctionConfig, type FunctionConfig } from './config.ts';
+import { lazyPort } from './lazy-port.ts';
 
 /** What Lambda tells a handler, as far as it is used. */
 export interface FunctionContext {
@@ -42,44 +37,46 @@ export function lazyWiring(component: string): () => Wiring {
 }
 
 function createWiring(component: string, config: FunctionConfig): Wiring {
-  const logger = createLogger(component);
+  // The dimension of every metric that a line holds.
+  const logger = createLogger(component, { fields: { stage: config.stage } });
   const endpoint = config.awsEndpoint === undefined ? {} : { endpoint: config.awsEndpoint };
   return {
     config,
-    claims: createDynamoDbClaimStore({
-      client: createDynamoDbClient(endpoint),
-      tableName: config.tableName,
+    // The clients of AWS and of Kubernetes are most of what there is to load: each comes when it is first asked.
+    claims: lazyPort(async () => {
+      const { createDynamoDbClaimStore } = await import('../lib/aws/dynamodb-claim-store.ts');
+      const { createDynamoDbClient } = await import('../lib/aws/dynamodb-client.ts');
+      const client = createDynamoDbClient(endpoint);
+      return createDynamoDbClaimStore({ client, tableName: config.tableName });
     }),
-    objects: createS3ObjectStore({
-      bucketName: config.bucketName,
-      ...endpoint,
-      ...(config.publicS3Endpoint === undefined ? {} : { publicEndpoint: config.publicS3Endpoint }),
+    objects: lazyPort(async () => {
+      const { createS3ObjectStore } = await import('../lib/aws/s3-object-store.ts');
+      const { bucketName, publicS3Endpoint: publicEndpoint } = config;
+      const there = publicEndpoint === undefined ? {} : { publicEndpoint };
+      return createS3ObjectStore({ bucketName, ...endpoint, ...there });
     }),
     clusterOf: clusterCache(config, endpoint, logger),
-    listClusters: () =>
-      listClusters({ parameterPrefix: config.clusterParameterPrefix, ...endpoint }),
+    listClusters: async () => {
+      const { listClusters } = await import('../lib/aws/list-clusters.ts');
+      return listClusters({ parameterPrefix: config.clusterParameterPrefix, ...endpoint });
+    },
     ...dataKeysOf(config, endpoint),
     clock: () => new Date(),
     logger,
   };
 }
 
-/** The client of KMS loads when the first pod asks for encryption: most never do. */
+/** Most stacks have no key for encryption. */
 function dataKeysOf(
   { encryptionKeyArn: keyArn, bucketName }: FunctionConfig,
   endpoint: { endpoint?: string },
 ): { dataKeys?: DataKeys } {
   if (keyArn === undefined) return {};
-  let made: Promise<DataKeys> | undefined;
-  const make = async (): Promise<DataKeys> => {
-    const { createKmsDataKeys } = await import('../lib/aws/kms-data-keys.ts');
-    return createKmsDataKeys({ keyArn, bucketName, ...endpoint });
-  };
   return {
-    dataKeys: {
-      generate: async (capture) => (await (made ??= make())).generate(capture),
-      decrypt: async (encryption) => (await (made ??= make())).decrypt(encryption),
-    },
+    dataKeys: lazyPort(async () => {
+      const { createKmsDataKeys } = await import('../lib/aws/kms-data-keys.ts');
+      return createKmsDataKeys({ keyArn, bucketName, ...endpoint });
+    }),
   };
 }
 
@@ -92,13 +89,17 @@ function clusterCache(
   logger: Logger,
 ): Wiring['clusterOf'] {
   const { clusterParameterPrefix: parameterPrefix, agentNamespace } = config;
-  const registry = createClusterRegistry({ parameterPrefix, ...endpoint });
+  const registry = lazyPort<Pick<ClusterRegistry, 'readRegistration'>>(async () => {
+    const { createClusterRegistry } = await import('../lib/aws/cluster-registry.ts');
+    return createClusterRegistry({ parameterPrefix, ...endpoint });
+  });
   const cached = new Map<string, { cluster: ClusterApi; registration: string }>();
   return async (clusterName) => {
     const registration = await registry.readRegistration(clusterName);
     const known = cached.get(clusterName);
     if (known?.registration === registration) return known.cluster;
-    const kubeconfig = loginOf(registration, clusterName, endpoint);
+    const { createClusterApi } = await import('../lib/kubernetes/cluster-api.ts');
+    const kubeconfig = await loginOf(registration, clusterName, endpoint);
     const cluster = createClusterApi({ kubeconfig, clusterName, agentNamespace, logger });
     if (cached.size >= maxCachedClusterCount) cached.clear();
     cached.set(clusterName, { cluster, registration });
@@ -106,14 +107,15 @@ function clusterCache(
   };
 }
 
-function loginOf(
+async function loginOf(
   registration: string,
   clusterName: string,
   endpoint: { endpoint?: string },
-): string | RegisteredCluster {
+): Promise<string | RegisteredCluster> {
   const parsed = parseRegistration(registration, clusterName);
   if ('kubeconfig' in parsed) return parsed.kubeconfig;
   const { access } = parsed;
+  const { createCredentialsSource } = await import('../lib/aws/cluster-credentials.ts');
   return { access, credentials: createCredentialsSource(access, endpoint) };
 }
 

@@ -4,6 +4,7 @@ import { indexKey, ticketKey } from '../dump-index/object-keys.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { outcomeEvent } from './capture-events.ts';
+import { captureMetrics } from './capture-metrics.ts';
 import { endingOf, type Ending } from './ending-of.ts';
 import { findEvidence } from './find-evidence.ts';
 import { finishWithRight, type FinishRightDeps, type Settlement } from './finish-right.ts';
@@ -42,7 +43,7 @@ export async function concludeCapture(
   );
   if (result.outcome !== 'concluded') return result;
   const { record, entry, stored } = result.settled;
-  logConclusion(deps.logger, record, entry, stored);
+  logConclusion(deps, record, entry, stored);
   if (stored !== undefined) await tellPod(deps, record, entry);
   return { outcome: 'concluded', entry };
 }
@@ -177,7 +178,7 @@ async function dropTicket(
 }
 
 function logConclusion(
-  logger: Logger,
+  { logger, clock }: Pick<FinishDeps, 'logger' | 'clock'>,
   record: CaptureRecord,
   entry: IndexEntry,
   objectKey: string | undefined,
@@ -194,6 +195,7 @@ function logConclusion(
     compressedBytes: entry.objects.heapDump?.compressedBytes,
     rawBytes: entry.objects.heapDump?.rawBytes,
     faults: entry.faults,
+    ...captureMetrics(record, entry, clock()),
   });
 }
 

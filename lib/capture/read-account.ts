@@ -2,7 +2,7 @@ import type { CaptureRecord } from '../claim/capture-record.ts';
 import { objectKeys } from '../dump-index/object-keys.ts';
 import { CaptureError, messageOf } from '../errors.ts';
 import { validate } from '../validation.ts';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { manifestSchema, progressSchema, type Manifest, type Progress } from './manifest.ts';
 import type { ObjectStore } from './ports.ts';
 

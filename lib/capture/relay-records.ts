@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CaptureError } from '../errors.ts';
 import { artifacts } from '../policy/policy.ts';
 import { manifestSchema } from './manifest.ts';

@@ -7,6 +7,7 @@ import type { PodFacts } from '../policy/pod-facts.ts';
 import type { Rung } from '../policy/policy.ts';
 import type { Signal } from '../signal/signal.ts';
 import { inTurn, type TurnDeps } from './await-turn.ts';
+import { signalMetrics } from './capture-metrics.ts';
 import { isQuiet, type CaptureAnswer } from './capture-answer.ts';
 import { answerEvent, eventIdentity } from './capture-events.ts';
 import { dumpAnswer, refusedAnswer, withHolder, withIndexEntry } from './intent-answers.ts';
@@ -57,7 +58,7 @@ const maxStartSeconds = 20;
  */
 export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<CaptureAnswer> {
   const answered = await inTurn(deps, signal, () => answerTo(deps, signal));
-  const { pod } = answered;
+  const { pod, relayJob } = answered;
   const answer = await withHolder(deps, deps.settings.index, answered);
   const { message: explanation, ...decided } = answer;
   deps.logger.info('decision', {
@@ -69,10 +70,10 @@ export async function startCapture(deps: CaptureDeps, signal: Signal): Promise<C
     observedTime: signal.observedTime,
     ...decided,
     explanation,
+    ...signalMetrics(signal, deps.clock()),
   });
   if (pod !== undefined && !isQuiet(answer, signal.reason))
     await tellPod(deps, signal, pod, answer);
-  const { relayJob } = answered;
   const { relay } = deps.settings;
   if (relayJob && relay) relay.defer(() => relayCapture({ ...deps, ...relay }, relayJob));
   return answer;

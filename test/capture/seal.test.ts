@@ -59,6 +59,22 @@ describe('sealCapture', () => {
     expect(world.cluster.events.at(-1)?.message).toContain(record.captureId);
   });
 
+  it('counts the capture in the line that tells its end: state, seconds, bytes', async () => {
+    const { dump } = await world.runAgent();
+
+    await seal();
+
+    const line = world.logLines.find((one) => one.includes('"message":"capture finished"'))!;
+    expect(JSON.parse(line)).toMatchObject({
+      state: 'complete',
+      captures: 1,
+      captureSeconds: 30,
+      rawBytes: 123_456,
+      compressedBytes: dump?.compressedBytes,
+      _aws: { CloudWatchMetrics: [{ Dimensions: [['stage'], ['stage', 'state']] }] },
+    });
+  });
+
   it('tells the pod and the index where the memory is short, if it is not the heap', async () => {
     const memory = { pressure: 'offHeap', explanation: '9 of 10 bytes', offHeapBytes: 9 } as const;
     await world.runAgent({ manifest: { memory } });

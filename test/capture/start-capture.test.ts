@@ -59,6 +59,26 @@ describe('startCapture', () => {
     expect(decisions[0]).toContain('"reason":"Started"');
   });
 
+  it('counts a signal in the line that tells its decision, and no question', async () => {
+    await start();
+    const counted = JSON.parse(
+      world.logLines.find((line) => line.includes('"message":"decision"'))!,
+    ) as Record<string, unknown> & {
+      _aws: { CloudWatchMetrics: { Dimensions: string[][]; Metrics: { Name: string }[] }[] };
+    };
+    world.logLines.length = 0;
+    await start({ dryRun: true });
+
+    const [{ Dimensions, Metrics } = { Dimensions: [], Metrics: [] }] =
+      counted._aws.CloudWatchMetrics;
+    expect(Metrics.map(({ Name }) => Name)).toEqual(['signals', 'answerSeconds']);
+    expect(counted).toMatchObject({ signals: 1, answerSeconds: expect.any(Number) });
+    // What a set of dimensions names must stand in the line; the functions' loggers add the stage.
+    const named = Dimensions.flat().filter((name) => name !== 'stage');
+    for (const name of named) expect(typeof counted[name]).toBe('string');
+    expect(world.logLines.filter((line) => line.includes('_aws'))).toEqual([]);
+  });
+
   it('only answers in a dry run', async () => {
     const answer = await start({ dryRun: true });
 

@@ -23,6 +23,7 @@ function faultOf(changes: Record<string, string>): CaptureError {
 describe('readFunctionConfig', () => {
   it('fills in what the image and the manifests use', () => {
     expect(readFunctionConfig(env)).toEqual({
+      stage: 'dev',
       tableName: 'claims',
       bucketName: 'heapcatch-dumps',
       clusterParameterPrefix: '/heapcatch/dev/clusters',

@@ -30,6 +30,7 @@ describe('the functions', () => {
   function wire(): Wiring {
     return {
       config: {
+        stage: 'test',
         tableName: 'claims',
         bucketName,
         region: 'eu-central-1',

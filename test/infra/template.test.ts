@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { releaseTemplate } from '../../infra/cloudformation/release-template.ts';
 import {
   actionsOfCalls,
   actionsOfCommands,
@@ -23,6 +24,7 @@ interface Resource {
 
 let resources: Record<string, Resource>;
 let conditions: Record<string, unknown> | undefined;
+let parameters: Record<string, { Default: unknown }>;
 
 /** `serverless package` without an account, credentials or a network. */
 beforeAll(() => {
@@ -50,9 +52,11 @@ beforeAll(() => {
     const template = JSON.parse(readFileSync(file, 'utf8')) as {
       Resources: Record<string, Resource>;
       Conditions: Record<string, unknown>;
+      Parameters: Record<string, { Default: unknown }>;
     };
     resources = template.Resources;
     conditions = template.Conditions;
+    parameters = template.Parameters;
   } finally {
     rmSync(folder, { recursive: true, force: true });
     rmSync(path.join(project, build), { recursive: true, force: true });
@@ -352,6 +356,93 @@ describe('the synthesized template', () => {
     expect(table['TimeToLiveSpecification']).toMatchObject({
       AttributeName: 'expireTimeEpochSeconds',
     });
+  });
+
+  it('is what the Terraform module deploys: the same parameters, the same defaults', () => {
+    const read = (name: string): string =>
+      readFileSync(path.join(project, 'infra/terraform', name), 'utf8');
+    const main = read('main.tf');
+    const block = main.slice(
+      main.indexOf('parameters = {'),
+      main.indexOf('\n  }', main.indexOf('parameters = {')),
+    );
+    const given = new Map(
+      [...block.matchAll(/^ {4}(\w+) += (.+)$/gm)].map(([, name, value]) => [name!, value!]),
+    );
+    const released = releaseTemplate({ Resources: resources, Parameters: parameters });
+    expect([...given.keys()].sort()).toEqual(Object.keys(released.Parameters).sort());
+
+    const variables = new Map(
+      [...read('variables.tf').matchAll(/^variable "(\w+)" \{\n([\s\S]*?)^\}/gm)].map(
+        ([, name, body]) => [name!, /default += (.+)$/m.exec(body!)?.[1]],
+      ),
+    );
+    const plain = new Map([
+      ['""', ''],
+      ['[]', ''],
+    ]);
+    for (const [name, { Default }] of Object.entries(parameters)) {
+      const variable = /var\.(\w+)/.exec(given.get(name)!)![1]!;
+      const told = String(variables.get(variable));
+      expect([name, plain.get(told) ?? told.replaceAll('"', '')]).toEqual([name, String(Default)]);
+    }
+  });
+
+  it('has a runbook for every alarm, and none for another', () => {
+    const page = readFileSync(path.join(project, 'docs/operations.md'), 'utf8');
+    const told = [...page.matchAll(/^### (\w+Alarm.*)$/gm)].flatMap(([, names]) =>
+      names!.split(', '),
+    );
+
+    expect(told.sort()).toEqual(
+      ofType('AWS::CloudWatch::Alarm')
+        .map(([name]) => name)
+        .sort(),
+    );
+  });
+
+  it('draws and watches metrics that the functions write, by dimensions that they have', async () => {
+    const source = readFileSync(path.join(project, 'lib/capture/capture-metrics.ts'), 'utf8');
+    const metrics = [...source.matchAll(/^ {6}(\w+): \{ value/gm)].map(([, name]) => name!);
+    const sets = [...source.matchAll(/\[('stage'[^\]]*)\]/g)].map(([, set]) =>
+      set!.replace(/[' ]/g, ''),
+    );
+    const { metricNamespace } = await import('../../lib/metric-fields.ts');
+    const body = (resources['Dashboard']!.Properties['DashboardBody'] as { 'Fn::Sub': string })[
+      'Fn::Sub'
+    ];
+
+    const drawn = JSON.parse(body) as { widgets: unknown[] };
+    expect(drawn.widgets.length).toBeGreaterThan(5);
+    const searched = [
+      ...body.matchAll(/SEARCH\('\{(\w+),([\w,]+)\} stage=\\"dev\\" MetricName=\\"(\w+)\\"/g),
+    ];
+    const named = [...body.matchAll(/\["heapcatch", "(\w+)", "stage", "dev"/g)].map(
+      ([, name]) => name!,
+    );
+    expect(searched).toHaveLength(2);
+    for (const [, namespace, set, metric] of searched) {
+      expect([namespace, sets.includes(set!), metrics.includes(metric!)]).toEqual([
+        metricNamespace,
+        true,
+        true,
+      ]);
+    }
+    expect(named.length).toBeGreaterThan(3);
+    expect(named.filter((name) => !metrics.includes(name))).toEqual([]);
+    const alarms = ofType('AWS::CloudWatch::Alarm').filter(
+      ([, { Properties }]) => Properties['Namespace'] === metricNamespace,
+    );
+    expect(alarms).toHaveLength(2);
+    for (const [, { Properties }] of alarms) {
+      const set = (Properties['Dimensions'] as { Name: string }[])
+        .map(({ Name }) => Name)
+        .join(',');
+      expect([metrics.includes(String(Properties['MetricName'])), sets.includes(set)]).toEqual([
+        true,
+        true,
+      ]);
+    }
   });
 
   it('raises an alarm for every dead-letter queue and for errors of every function', () => {

@@ -22,7 +22,7 @@ import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { CreateTopicCommand, PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { releaseTemplate } from '../../infra/cloudformation/release-template.ts';
@@ -67,6 +67,16 @@ const askedFor = (podName: string): Promise<true> =>
         : undefined,
     ),
   );
+
+/** Lines of `name: value`, quoted or not, which is all that is pasted. */
+function parseYaml(text: string): Record<string, string> {
+  return Object.fromEntries(
+    [...text.matchAll(/^ *(\w+): *'?([^'#\n]*)'?/gm)].map(([, name, value]) => [
+      name!,
+      value!.trim(),
+    ]),
+  );
+}
 
 const s3As = (credentials?: {
   accessKeyId: string;
@@ -227,6 +237,27 @@ describe('the stack, deployed over the previous release', () => {
     expect(await object.Body?.transformToString()).toBe('kept');
   });
 
+  it('says what the cluster is to be told, ready to paste', () => {
+    const base = path.resolve(import.meta.dirname, '../../infra/kubernetes/base/forwarder.yaml');
+    const settings = parseYaml(/data:\n((?: {2}\w.*\n)+)/.exec(readFileSync(base, 'utf8'))![1]!);
+    const patch = outputs['KustomizePatch']!;
+    const told = parseYaml(/data:\n((?: {2}\w.*\n?)+)/.exec(patch)![1]!);
+
+    expect(patch).toContain('kind: ConfigMap\nmetadata: { name: heapcatch-forwarder }\n');
+    expect(told).toEqual({
+      HEAPCATCH_CLUSTER_NAME: 'cluster',
+      HEAPCATCH_EVENT_BUS_NAME: outputs['SignalBusName'],
+      AWS_REGION: account.region,
+    });
+    for (const name of Object.keys(told)) expect(settings).toHaveProperty(name);
+    expect(parseYaml(outputs['HelmValues']!)).toEqual({
+      image: '',
+      clusterName: 'cluster',
+      eventBusName: outputs['SignalBusName'],
+      region: account.region,
+    });
+  });
+
   it('answers a person with what was decided', async () => {
     const answer = await account.invoke(outputs['CaptureFunctionName']!, {
       cluster: clusterName,
@@ -355,6 +386,16 @@ describe('the stack, deployed over the previous release', () => {
     expect(await account.invoke(outputs['SealFunctionName']!, { Records: [] })).toEqual({
       answers: [],
     });
+  });
+
+  it('has a Terraform module that Terraform can read, where it is installed', () => {
+    const folder = path.resolve(import.meta.dirname, '../../infra/terraform');
+    const env = { ...process.env, TF_CLI_CONFIG_FILE: '/dev/null' };
+    for (const program of ['terraform', 'tofu']) {
+      const args = ['fmt', '-check', '-diff', folder];
+      const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', env });
+      if (status !== null) expect([status, stdout, stderr]).toEqual([0, '', expect.any(String)]);
+    }
   });
 
   it('passes cfn-lint, as packaged and as released', async () => {
