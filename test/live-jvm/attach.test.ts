@@ -33,7 +33,8 @@ describe.each([...jdksUnderTest()])('a JVM of JDK $version', (jdk) => {
     async (flag, collector) => {
       const witness = await startWitness(jdk, workshop, {
         markerCount: 5_000,
-        jvmArgs: [`-XX:+Use${flag}GC`, '-Xmx64m'],
+        // ZGC was experimental before JDK 15.
+        jvmArgs: ['-XX:+UnlockExperimentalVMOptions', `-XX:+Use${flag}GC`, '-Xmx64m'],
       });
       try {
         await jcmd(witness.pid, 'GC.run');
@@ -45,6 +46,8 @@ describe.each([...jdksUnderTest()])('a JVM of JDK $version', (jdk) => {
         expect(version).toMatchObject({ jdkVersion: jdk.version, jdkMajor: jdk.major });
         expect(heap).toMatchObject({ collector, maxBytes });
         expect(heap?.usedBytes).toBeGreaterThan(500_000);
+        // ZGC keeps no counters of its collections before it is a collector like any other.
+        if (flag === 'Z' && jdk.major < 15) return;
         expect(counters).toMatchObject({
           jdkVersion: jdk.version,
           jdkMajor: jdk.major,
