@@ -9,6 +9,7 @@ import { benchPauseLimited } from './pause-limited.ts';
 import type { Metric } from './report.ts';
 import { benchSalvage } from './salvage.ts';
 import { benchSavedRate } from './saved-rate/saved-rate.ts';
+import { benchScan } from './scan.ts';
 import { benchSensor } from './sensor.ts';
 import { benchUploadCpu } from './upload-cpu.ts';
 
@@ -27,6 +28,7 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   claims: benchClaims,
   sensor: benchSensor,
   cold: benchCold,
+  scan: benchScan,
 };
 
 const name = process.argv[2] ?? '';

@@ -42,9 +42,8 @@ async function main(): Promise<void> {
   const kubeconfig = kubeconfigOf(config);
   const metrics = createForwarderMetrics();
   collectDefaultMetrics({ register: metrics.registry });
-  const now = () => systemTime.now();
   const review = createTokenReview({ kubeconfig, audience: tokenAudience });
-  const callers = new Callers({ review, now, log });
+  const callers = new Callers({ review, now: () => systemTime.now(), log });
   const history = new SensorHistory();
   const { election, namespaceSelector: labelSelector, ...told } = config;
   const captures = new CapturesSeen();

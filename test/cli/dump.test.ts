@@ -22,7 +22,7 @@ function invoke(payload: unknown): Promise<unknown> {
     config: {
       ...{ tableName: 'claims', bucketName: 'dumps', clusterParameterPrefix: '/clusters' },
       ...{ agentImage: 'heapcatch:1', agentNamespace: 'heapcatch', agentCommand: ['agent'] },
-      retention: { maxDays: 90 },
+      ...{ retention: { maxDays: 90 }, stage: 'dev' },
     },
     ...{ claims: world.claims, objects: world.objects },
     clusterOf: () => Promise.resolve(world.cluster),

@@ -53,7 +53,7 @@ async function surveyOf(
   source: DumpSource,
   ids: ObjectIds,
 ): Promise<{ survey: Survey; fault?: string }> {
-  const survey = new HeapSurvey({ observer: ids });
+  const survey = new HeapSurvey(ids.maxCount > 0 ? { observer: ids } : {});
   const faults: string[] = [];
   try {
     for await (const chunk of source.read((fault) => faults.push(fault))) survey.push(chunk);

@@ -7,7 +7,7 @@ import { ZstdFrames } from '../../capture/zstd-frames.ts';
 import { CaptureError, messageOf } from '../../errors.ts';
 
 const decompress = promisify(zstdDecompress);
-const chunkBytes = 4 * 1024 * 1024;
+const chunkBytes = 1024 * 1024;
 /** Of a ticket's largest blocks, and of the zeros that a salvage appends. */
 const maxBlockBytes = 64 * 1024 * 1024;
 /** What a gzip or zstd stream holds at once of what it has decompressed. */

@@ -6,7 +6,7 @@ const maxRangeCount = 65_536;
 
 /** Collects the identifiers of all objects while they stream by, 4 bytes each. */
 export class ObjectIds implements ObjectObserver {
-  readonly #maxCount: number;
+  readonly maxCount: number;
   readonly #lows = new NumberList();
   /** Objects from `starts[n]` on have the upper half `highs[n]`: addresses that follow each other share it. */
   readonly #highs = new NumberList();
@@ -15,7 +15,7 @@ export class ObjectIds implements ObjectObserver {
   #overflowed = false;
 
   constructor(maxCount: number) {
-    this.#maxCount = maxCount;
+    this.maxCount = maxCount;
   }
 
   /** There were more objects than may be held; what is here is of no use then. */
@@ -24,7 +24,7 @@ export class ObjectIds implements ObjectObserver {
   }
 
   object(high: number, low: number): void {
-    if (this.#lows.length >= this.#maxCount) {
+    if (this.#lows.length >= this.maxCount) {
       this.#overflowed = true;
       return;
     }

@@ -80,7 +80,11 @@ export function arrayTables({ largestArrays, equalArrays }: Report): Html {
     (row) =>
       html`<tr>
         <td class="name">
-          ${row.preview === undefined ? readableName(row.className) : JSON.stringify(row.preview)}
+          ${
+            row.preview === undefined
+              ? `${readableName(row.className)} of ${bytesText(row.valueBytes / row.arrayCount)}, no text`
+              : JSON.stringify(row.preview)
+          }
         </td>
         ${numberCell(row.arrayCount)}${bytesCell(row.valueBytes)}
       </tr> `,
