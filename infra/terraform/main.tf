@@ -13,27 +13,28 @@ locals {
   prefix = "heapcatch/${var.stage}/${local.version}/"
 
   parameters = {
-    AgentImage         = var.agent_image
-    AgentNamespace     = var.agent_namespace
-    AgentCommand       = var.agent_command
-    DefaultClusterName = var.default_cluster_name
-    PublicS3Endpoint   = var.public_s3_endpoint
-    EncryptionKeyArn   = var.encryption_key_arn
-    AllowPlainHttp     = tostring(var.allow_plain_http)
-    RetentionDays      = tostring(var.retention_days)
-    LogRetentionDays   = tostring(var.log_retention_days)
-    SubnetIds          = join(",", var.subnet_ids)
-    SecurityGroupIds   = join(",", var.security_group_ids)
-    DataKeyArn         = var.data_key_arn
-    BucketName         = var.bucket_name
-    ObjectLockMode     = var.object_lock_mode
-    ObjectLockDays     = tostring(var.object_lock_days)
-    EventBusName       = var.event_bus_name
-    AlarmTopicArn      = var.alarm_topic_arn
-    DumpReaderArns     = join(",", var.dump_reader_arns)
-    ReadersOnly        = tostring(var.readers_only)
-    ArtifactBucket     = aws_s3_bucket.artifacts.id
-    ArtifactPrefix     = local.prefix
+    AgentImage           = var.agent_image
+    AgentNamespace       = var.agent_namespace
+    AgentCommand         = var.agent_command
+    DefaultClusterName   = var.default_cluster_name
+    PublicS3Endpoint     = var.public_s3_endpoint
+    EncryptionKeyArn     = var.encryption_key_arn
+    AllowPlainHttp       = tostring(var.allow_plain_http)
+    RetentionDays        = tostring(var.retention_days)
+    DefaultRetentionDays = var.default_retention_days
+    LogRetentionDays     = tostring(var.log_retention_days)
+    SubnetIds            = join(",", var.subnet_ids)
+    SecurityGroupIds     = join(",", var.security_group_ids)
+    DataKeyArn           = var.data_key_arn
+    BucketName           = var.bucket_name
+    ObjectLockMode       = var.object_lock_mode
+    ObjectLockDays       = tostring(var.object_lock_days)
+    EventBusName         = var.event_bus_name
+    AlarmTopicArn        = var.alarm_topic_arn
+    DumpReaderArns       = join(",", var.dump_reader_arns)
+    ReadersOnly          = tostring(var.readers_only)
+    ArtifactBucket       = aws_s3_bucket.artifacts.id
+    ArtifactPrefix       = local.prefix
   }
 }
 

@@ -56,6 +56,12 @@ variable "retention_days" {
   default     = 90
 }
 
+variable "default_retention_days" {
+  description = "Of captures whose policy names no retention: 1, 3, 7, 14, 30, 60, 90, 180 or 365. Without one as retention_days."
+  type        = string
+  default     = ""
+}
+
 variable "log_retention_days" {
   description = "Of the functions' logs."
   type        = number

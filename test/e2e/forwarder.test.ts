@@ -12,6 +12,7 @@ import { startReceivingBus, type ReceivingBus } from './signal-bus.ts';
 const idleImage = 'heapcatch-e2e-idle:1';
 const folder = mkdtempSync(path.join(tmpdir(), 'heapcatch-forwarder-e2e-'));
 const namespace = `watched-${randomBytes(3).toString('hex')}`;
+const optedIn = `${namespace}-by-label`;
 let kubectl: Kubectl;
 let bus: ReceivingBus;
 
@@ -40,7 +41,7 @@ afterAll(async () => {
 
 async function deleteNamespaces(): Promise<void> {
   const options = ['--wait', '--timeout=120s', '--ignore-not-found'];
-  await kubectl.run(['delete', 'namespace', 'heapcatch', namespace, ...options], {
+  await kubectl.run(['delete', 'namespace', 'heapcatch', namespace, optedIn, ...options], {
     timeoutSeconds: 130,
   });
 }
@@ -189,7 +190,6 @@ describe('the rights of the cluster side', () => {
 });
 
 describe('namespaces that opt in by a label', () => {
-  const optedIn = `${namespace}-by-label`;
   const label = (value: string) =>
     kubectl.run(['label', 'namespace', optedIn, `heapcatch.dev/watch${value}`, '--overwrite']);
   const watchedCount = (count: number) =>
@@ -226,7 +226,6 @@ describe('namespaces that opt in by a label', () => {
     await arrival('after-all');
 
     expect(signalsOf('late')).toEqual([]);
-    await kubectl.run(['delete', 'namespace', optedIn, '--wait=false']);
   }, 400_000);
 });
 

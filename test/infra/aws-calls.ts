@@ -47,6 +47,7 @@ export const actionsOfCommands: Readonly<Record<string, readonly string[]>> = {
   GetObject: ['s3:GetObject'],
   GetParameter: ['ssm:GetParameter'],
   GetParametersByPath: ['ssm:GetParametersByPath'],
+  GetSecretValue: ['secretsmanager:GetSecretValue'],
   HeadObject: ['s3:GetObject'],
   ListObjectsV2: ['s3:ListBucket'],
   ListParts: ['s3:ListMultipartUploadParts'],

@@ -76,14 +76,20 @@ describe('the manifests of the cluster side', () => {
 
   it('bind the roles to the accounts that docs/permissions.md names, and none to the agent', () => {
     const bound = manifests.flatMap(({ roleRef, subjects = [] }) =>
-      subjects.map(({ kind, name, namespace }) => `${roleRef?.name}: ${kind} ${namespace}/${name}`),
+      subjects.map(({ kind, name, namespace }) =>
+        [`${roleRef?.name}: ${kind}`, kind === 'Group' ? name : `${namespace}/${name}`].join(' '),
+      ),
     );
     const forwarders = new Set(['heapcatch-forwarder', 'heapcatch-namespaces']);
     const expected = new Set(
-      documentedRights().map(({ role, where }) => {
-        const account = forwarders.has(role) ? 'heapcatch-forwarder' : 'heapcatch-functions';
-        return `${where}, ${role}: ServiceAccount heapcatch/${account}`;
-      }),
+      documentedRights().flatMap(({ role, where }) =>
+        forwarders.has(role)
+          ? [`${where}, ${role}: ServiceAccount heapcatch/heapcatch-forwarder`]
+          : [
+              `${where}, ${role}: ServiceAccount heapcatch/heapcatch-functions`,
+              `${where}, ${role}: Group heapcatch-cloud-functions`,
+            ],
+      ),
     );
 
     expect(bound.sort()).toEqual([...expected].map((one) => one.split(', ')[1]).sort());
