@@ -115,6 +115,7 @@ begun=$(now)
 heard=$begun
 patience=6
 count=0
+quick=0
 wait_seconds=0
 # By the clock, and by a count where the clock is set back.
 while [ $(($(now) - begun)) -lt "$hold_seconds" ] && [ "$count" -lt "$hold_seconds" ]; do
@@ -135,12 +136,18 @@ while [ $(($(now) - begun)) -lt "$hold_seconds" ] && [ "$count" -lt "$hold_secon
       heard=$(now)
       patience=15
       wait_seconds=20
+      quick=0
       ;;
     *' status=4'[0-9][0-9]* | *' HTTP/1.'[01]' 4'[0-9][0-9]* | 'HTTP/1.'[01]' 4'[0-9][0-9]*)
       leave "refused: $answer"
       ;;
     *)
       [ $(($(now) - heard)) -lt "$patience" ] || leave "gives up: $answer"
+      # Of two forwarders one answers and the other says 503: the next connection may find the first.
+      quick=$((quick + 1))
+      case $answer in
+        *503* | *'another forwarder'*) [ "$quick" -gt 8 ] || continue ;;
+      esac
       ;;
   esac
   sleep 1

@@ -59,18 +59,22 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A folder of programs as an image has them; nobody sleeps in it, and each look at the clock finds it two seconds on. */
-function image(tool: string | undefined): string {
+/** A folder of programs as an image has them; nobody sleeps in it, and each look at the clock finds it some seconds on. */
+function image(tool: string | undefined, clockSeconds: number): string {
   for (const [name, file] of present(['head', 'tr'])) symlinkSync(file, path.join(folder, name));
   if (tool === 'busybox') symlinkSync(busybox!, path.join(folder, 'wget'));
   else if (tool !== undefined) symlinkSync(found(tool)!, path.join(folder, tool));
   const program = (name: string, text: string) =>
     writeFileSync(path.join(folder, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
   // What bounds a request sleeps for longer than a second, and has to.
-  program('sleep', '[ "$1" = 1 ] || PATH=/bin:/usr/bin exec sleep "$1"');
+  const slept = path.join(folder, 'slept');
+  program('sleep', `[ "$1" = 1 ] || PATH=/bin:/usr/bin exec sleep "$1"; echo >>${slept}`);
   const clock = path.join(folder, 'clock');
   writeFileSync(clock, '1000\n');
-  program('date', `read -r time <${clock}; echo $((time + 2)) >${clock}; echo "$time"`);
+  program(
+    'date',
+    `read -r time <${clock}; echo $((time + ${clockSeconds})) >${clock}; echo "$time"`,
+  );
   return folder;
 }
 
@@ -81,9 +85,10 @@ async function run(
     env?: Record<string, string>;
     token?: string;
     args?: readonly string[];
+    clockSeconds?: number;
   } = {},
 ) {
-  const { shell = anyShell, env = {}, token = 'ey.J-_1\n', args = [] } = options;
+  const { shell = anyShell, env = {}, token = 'ey.J-_1\n', args = [], clockSeconds = 2 } = options;
   const tool = 'tool' in options ? options.tool : anyTool;
   const [log, tokenFile] = [path.join(folder, 'log'), path.join(folder, 'token')];
   writeFileSync(tokenFile, token);
@@ -91,7 +96,7 @@ async function run(
   const child = spawn(command, [...rest, script, ...args], {
     stdio: 'ignore',
     env: {
-      PATH: image(tool),
+      PATH: image(tool, clockSeconds),
       HEAPCATCH_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       ...{ HEAPCATCH_TOKEN_FILE: tokenFile, HEAPCATCH_LOG: log },
       // Nobody is there.
@@ -167,6 +172,16 @@ describe('prestop.sh', () => {
 
     expect([exitCode, requests.length]).toEqual([0, 4]);
     expect(log).toContain('lets go: {"hold":false');
+  });
+
+  it.each(tools)('with %s, looks for the forwarder that leads without a rest', async (tool) => {
+    const leads = { error: 'another forwarder leads and judges this' };
+    answer = (response, count) => (count < 5 ? say(response, 503, leads) : releases(response));
+
+    const { exitCode } = await run({ tool, clockSeconds: 0 });
+
+    expect([exitCode, requests.length]).toEqual([0, 5]);
+    expect(existsSync(path.join(folder, 'slept'))).toBe(false);
   });
 
   it('gives up soon when nobody is there', async () => {
