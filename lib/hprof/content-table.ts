@@ -49,7 +49,19 @@ export class ContentTable {
   ): void {
     let first = elementType;
     let second = 0x811c_9dc5;
-    for (let at = start; at < end; at += 1) {
+    let at = start;
+    for (const lastWord = end - 4; at <= lastWord; at += 4) {
+      const word =
+        (data[at] ?? 0) |
+        ((data[at + 1] ?? 0) << 8) |
+        ((data[at + 2] ?? 0) << 16) |
+        ((data[at + 3] ?? 0) << 24);
+      first = Math.imul(first ^ word, 0x9e37_79b1);
+      first ^= first >>> 15;
+      second = Math.imul(second + word, 0x85eb_ca6b);
+      second ^= second >>> 13;
+    }
+    for (; at < end; at += 1) {
       const byte = data[at] ?? 0;
       first = Math.imul(first, 31) + byte;
       second = Math.imul(second ^ byte, 0x0100_0193);

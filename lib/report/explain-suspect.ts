@@ -33,9 +33,10 @@ export function explainSuspect(
   const root = rootWords(heap, steps[0], threadNames);
   const collection = collectionOf(heap, contents, steps);
   const last = steps.at(-1);
+  const className = last === undefined ? '?' : heap.classNameOf(last.object);
   return {
-    explanation: sentence({ suspect, share, steps, collection, kept, root }),
-    className: last === undefined ? '?' : heap.classNameOf(last.object),
+    explanation: sentence({ suspect, className, share, steps, collection, kept, root }),
+    className,
     id: last === undefined ? '0x0' : idOf(heap, last.object),
     instanceCount: suspect.instanceCount,
     retainedBytes: suspect.retainedBytes,
@@ -96,6 +97,8 @@ function collectionOf(
 
 interface Sentence {
   readonly suspect: SuspectObjects;
+  /** Of the suspect: for class objects `java.lang.Class`, where a step is called after the class that it stands for. */
+  readonly className: string;
   readonly share: number;
   readonly steps: readonly Step[];
   readonly collection: Collection | undefined;
@@ -103,13 +106,12 @@ interface Sentence {
   readonly root: string;
 }
 
-function sentence({ suspect, share, steps, collection, kept, root }: Sentence): string {
+function sentence(parts: Sentence): string {
+  const { suspect, className, share, steps, collection, kept, root } = parts;
   const keeps = `${percentText(share)} of the heap (${bytesText(suspect.retainedBytes)})`;
-  const last = steps.at(-1);
-  const name = readableName(last?.name ?? '?');
   const holder = holderWords(steps, root);
   if (suspect.instanceCount > 1) {
-    return `${counted(suspect.instanceCount, 'object')} of ${name} keep ${keeps} together; the largest is held by ${holder}.`;
+    return `${counted(suspect.instanceCount, 'object')} of ${readableName(className)} keep ${keeps} together; the largest is held by ${holder}.`;
   }
   const content = contentWords(kept, collection?.size);
   const at = collection?.step ?? steps.length - 1;
@@ -117,16 +119,15 @@ function sentence({ suspect, share, steps, collection, kept, root }: Sentence): 
   const before = steps[at - 1];
   const subjectName = readableName(subject?.name ?? '?');
   const field = before?.reference?.fieldName;
+  const thing = article(subjectName);
   if (before === undefined || field === undefined) {
-    return `${article(subjectName)}, held by ${holder}, keeps ${keeps}${content}.`;
+    return `${thing.charAt(0).toUpperCase()}${thing.slice(1)}, held by ${holder}, keeps ${keeps}${content}.`;
   }
   const owner = readableName(before.name.replace(/^class /, ''));
-  const isStatic = before.reference?.kind === 'staticField';
-  const held = isStatic ? `the static field itself` : holder;
-  const what = isStatic
-    ? `the static field ${owner}.${field} (${article(subjectName)})`
-    : `${owner}.${field} (${article(subjectName)}, held by ${held})`;
-  return `${what.charAt(0).toUpperCase() === what.charAt(0) ? what : what.charAt(0).toUpperCase() + what.slice(1)} keeps ${keeps}${content}.`;
+  if (before.reference?.kind === 'staticField') {
+    return `The static field ${owner}.${field} (${thing}) keeps ${keeps}${content}.`;
+  }
+  return `${owner}.${field} (${thing}, held by ${holder}) keeps ${keeps}${content}.`;
 }
 
 /** The static field or thread that the suspect hangs at: of several on the way the nearest. */

@@ -20,7 +20,7 @@ export async function retainedPartOf(
   heap: RetainedHeap,
   runPass: (pass: ContentsPass) => Promise<void>,
 ): Promise<RetainedPart> {
-  const suspects = findSuspects(heap);
+  const suspects = lacksRoots(heap) ? [] : findSuspects(heap);
   const paths = suspects.map(({ number }) => pathFromRoot(heap, number));
   const nameArrays = nameArraysOf(heap);
   const equal = heap.survey.contents.mostWasteful(maxPreviews);
@@ -56,6 +56,11 @@ export async function retainedPartOf(
     previews,
     warnings: warningsOf(heap),
   };
+}
+
+/** Of a dump that was cut, GC roots may be missing: what the rest of them reach says little of what kept the heap. */
+function lacksRoots({ survey, reachableBytes, heapBytes }: RetainedHeap): boolean {
+  return !survey.chain.ended && reachableBytes * 2 < heapBytes;
 }
 
 function wantedOnPath(heap: RetainedHeap, path: readonly number[]): Wanted[] {
@@ -111,11 +116,16 @@ function largestOf(
     });
 }
 
-function warningsOf({ graph, index, rootSet }: RetainedHeap): string[] {
+function warningsOf(heap: RetainedHeap): string[] {
+  const { graph, index, rootSet } = heap;
   const warnings: [boolean, string][] = [
     [
       graph.opaqueInstanceCount > 0,
       `Of ${graph.opaqueInstanceCount} instances the class is not described, or says another size: what they refer to is not followed.`,
+    ],
+    [
+      lacksRoots(heap),
+      'Less than half of the heap is reachable from the GC roots that are there, and the dump was cut: some may be missing, and no suspect is named.',
     ],
     [
       index.repeatCount > 0,

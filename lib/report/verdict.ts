@@ -15,6 +15,9 @@ export function verdictOf(report: Omit<Report, 'verdict'>): string {
   const bytes = largest.heapBytes ?? largest.shallowBytes;
   const objects = counted(largest.instanceCount, 'object');
   const lead = `${readableName(largest.className)} takes ${percentText(bytes / total)} of the heap: ${objects}, ${bytesText(bytes)}`;
+  if (retained.state === 'computed' && !report.dump.whole) {
+    return `${lead}. The dump was cut: what keeps them cannot be told.`;
+  }
   return retained.state === 'computed'
     ? `No single object keeps much of the heap; ${lead}.`
     : `${lead}. What keeps them was not computed.`;

@@ -95,6 +95,24 @@ describe('heapcatch report', () => {
     expect(faults).toMatch(message);
   });
 
+  it('says what it could not compute, and how to', async () => {
+    const many = new HprofWriter(4).header().segment((body) => {
+      for (let id = 1; id <= 20_000; id += 1) body.primitiveArray(id * 16, 8, 0, []);
+    });
+    const path = fileOf('many.hprof', many.end().bytes);
+
+    const { said } = await run(path, '--max-memory', '1');
+
+    const page = readFileSync(said.split('\n')[1] ?? '', 'utf8');
+    expect(page).toContain('20.0 k objects need about');
+    expect(page).toMatch(/--max-memory [2-9] \(MiB\)/);
+    expect(await run(path, '--max-memory', 'much')).toMatchObject({
+      code: 2,
+      faults: expect.stringContaining('accepted is a whole number of MiB'),
+    });
+    expect((await run(path, '--no-retained')).said).toContain('was not computed');
+  });
+
   it('says what it accepts', async () => {
     expect((await run('--help')).said).toContain('heapcatch report FILE');
     expect(await run()).toMatchObject({

@@ -86,6 +86,15 @@ function shopHeap(idBytes: 4 | 8 = 8): HeapWriter {
     .stickyClass('java.lang.Object');
 }
 
+/** The same dump, of which all GC roots refer to nothing: the sub-records of shopHeap's end. */
+function withoutRoots(dump: Uint8Array): Uint8Array {
+  const bytes = Uint8Array.from(dump);
+  // jniGlobal twice (17 bytes each), thread (17), local (17), stickyClass (9).
+  const start = bytes.length - (17 + 17 + 17 + 17 + 9);
+  for (const at of [0, 17, 34, 51, 68]) bytes.fill(0, start + at + 1, start + at + 9);
+  return bytes;
+}
+
 type Computed = Extract<Report['retained'], { state: 'computed' }>;
 
 async function computed(dump: Uint8Array): Promise<{ report: Report; retained: Computed }> {
@@ -106,7 +115,7 @@ describe('retained sizes', () => {
       const [suspect, ...others] = retained.suspects;
       expect(report.verdict).toBe(suspect?.explanation);
       expect(report.verdict).toMatch(
-        /^Shop\.Cache\.entries \(a java\.util\.HashMap, held by the static field shop\.Cache\.shared\) keeps \d\d % of the heap \(\d\.\d KiB\): 20 elements, with 20 objects of shop\.Item in it\.$/i,
+        /^shop\.Cache\.entries \(a java\.util\.HashMap, held by the static field shop\.Cache\.shared\) keeps \d\d % of the heap \(\d\.\d KiB\): 20 elements, with 20 objects of shop\.Item in it\.$/,
       );
       expect(suspect?.path.map(({ className, reference }) => [className, reference])).toEqual([
         ['shop.Loader', 'a class that it loaded'],
@@ -168,6 +177,32 @@ describe('retained sizes', () => {
     const { report } = await computed(heap.dump);
 
     expect(report.verdict).toMatch(/^30 objects of shop\.Session keep .* together; the largest/);
+  });
+
+  it('name the begin of a list, not a place within it', async () => {
+    const heap = new HeapWriter()
+      .class({ id: 0x8000, name: 'shop.Node', fields: [['next', 2]] })
+      .class({ id: 0x8100, name: 'shop.Queue', fields: [['first', 2]] })
+      .instance(0x1000, 'shop.Queue', 0x2000)
+      .jniGlobal(0x1000);
+    for (let at = 0; at < 200; at += 1) {
+      heap.instance(0x2000 + at * 16, 'shop.Node', at === 199 ? 0 : 0x2000 + at * 16 + 16);
+    }
+
+    const { report, retained } = await computed(heap.dump);
+
+    expect(retained.suspects).toHaveLength(1);
+    expect(report.verdict).toMatch(
+      /^shop\.Queue\.first \(a shop\.Node, held by .*keeps 100 % of the heap .*: 200 objects of shop\.Node/,
+    );
+  });
+
+  it('name no suspect where the dump was cut and its roots are missing', async () => {
+    const blind = await fullReportOn(withoutRoots(shopHeap().dump.subarray(0, -9)));
+
+    expect(blind.retained).toMatchObject({ state: 'computed', suspects: [] });
+    expect(blind.verdict).toMatch(/cut: what keeps them cannot be told/);
+    expect(blind.warnings).toContainEqual(expect.stringContaining('no suspect is named'));
   });
 
   it('keep a class that only its instances keep', async () => {

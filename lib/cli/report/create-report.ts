@@ -89,10 +89,16 @@ async function retainedOf(
   const rootSet = rootSetOf(survey, index);
   const needed = neededBytes(objectCount, referenceBound(survey, layouts, rootSet));
   if (needed > maxMemoryBytes) return tooLarge(needed, maxMemoryBytes, objectCount);
-  const pass = new ReferencePass(survey, index, layouts, rootSet);
-  await run(source, pass);
-  const heap = new RetainedHeap({ survey, index, layouts, rootSet, graph: pass.finish() });
-  return retainedPartOf(heap, (contents) => run(source, contents));
+  try {
+    const pass = new ReferencePass(survey, index, layouts, rootSet);
+    await run(source, pass);
+    const heap = new RetainedHeap({ survey, index, layouts, rootSet, graph: pass.finish() });
+    return await retainedPartOf(heap, (contents) => run(source, contents));
+  } catch (error) {
+    // What Node throws where the system has no memory for an array.
+    if (error instanceof RangeError) return tooLarge(needed, maxMemoryBytes, objectCount);
+    throw error;
+  }
 }
 
 /** A pass ends where the survey did. */

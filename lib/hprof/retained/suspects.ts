@@ -15,7 +15,7 @@ export interface SuspectObjects {
 
 /**
  * Follows the dominator tree from its root to where what is kept falls apart into parts that are each less than a tenth of the
- * heap: there it accumulates. Many small objects of one class that nothing keeps together are one suspect as a group.
+ * heap: there it accumulates. A list or tree of linked objects of one class is not taken apart. Many small objects of one class that nothing keeps together are one suspect as a group.
  */
 export function findSuspects(heap: RetainedHeap): SuspectObjects[] {
   const { tree, reachableBytes } = heap;
@@ -23,13 +23,21 @@ export function findSuspects(heap: RetainedHeap): SuspectObjects[] {
   const suspects: SuspectObjects[] = [];
   const waiting = [0];
   for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
-    let rest = tree.retained[number] ?? 0;
+    const whole = tree.retained[number] ?? 0;
+    let rest = whole;
+    const large: number[] = [];
     forEachChild(tree, number, (child) => {
       const bytes = tree.retained[child] ?? 0;
       if (bytes < least) return;
       rest -= bytes;
-      waiting.push(child);
+      large.push(child);
     });
+    const kind = kindOf(heap, number);
+    if (number !== 0 && large.some((child) => kindOf(heap, child) === kind)) {
+      suspects.push({ number, instanceCount: 1, retainedBytes: whole });
+      continue;
+    }
+    waiting.push(...large);
     if (number === 0) suspects.push(...groupsBelowRoot(heap, least));
     else if (rest >= least) suspects.push({ number, instanceCount: 1, retainedBytes: rest });
   }
@@ -38,14 +46,18 @@ export function findSuspects(heap: RetainedHeap): SuspectObjects[] {
     .slice(0, maxSuspectCount);
 }
 
+function kindOf({ graph, search }: RetainedHeap, number: number): number {
+  return graph.kinds[search.objectOf(number)] ?? 0;
+}
+
 /** Objects that only GC roots dominate, each below the limit, by class name. */
 function groupsBelowRoot(heap: RetainedHeap, least: number): SuspectObjects[] {
-  const { tree, search } = heap;
+  const { tree } = heap;
   const groups = new Map<number, { number: number; count: number; bytes: number }>();
   forEachChild(tree, 0, (child) => {
     const bytes = tree.retained[child] ?? 0;
     if (bytes >= least) return;
-    const kind = heap.graph.kinds[search.objectOf(child)] ?? 0;
+    const kind = kindOf(heap, child);
     const group = groups.get(kind) ?? { number: child, count: 0, bytes: 0 };
     if (bytes > (tree.retained[group.number] ?? 0)) group.number = child;
     group.count += 1;

@@ -34,7 +34,7 @@ export function renderPage(report: Report): string {
           ${facts(report)}${warnings(report)}
         </header>
         <nav aria-label="Sections">
-          ${sections.map(([id, name]) => html`<a href="#${id}">${name}</a>`)}<button
+          ${report.capture && html`<a href="#timeline">How it died</a>`}${sections.map(([id, name]) => html`<a href="#${id}">${name}</a>`)}<button
             type="button"
             id="scheme"
           >
