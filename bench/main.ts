@@ -12,6 +12,7 @@ import { benchSavedRate } from './saved-rate/saved-rate.ts';
 import { benchScan } from './scan.ts';
 import { benchSensor } from './sensor.ts';
 import { benchUploadCpu } from './upload-cpu.ts';
+import { benchWatch } from './watch/watch.ts';
 
 /** Benchmarks by name. Each prints one JSON line a metric and nothing else on stdout. */
 const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
@@ -29,6 +30,7 @@ const benchmarks: Readonly<Record<string, () => Promise<readonly Metric[]>>> = {
   sensor: benchSensor,
   cold: benchCold,
   scan: benchScan,
+  watch: benchWatch,
 };
 
 const name = process.argv[2] ?? '';
