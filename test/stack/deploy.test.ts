@@ -312,7 +312,8 @@ describe('the stack, deployed over the previous release', () => {
     await events.send(new PutEventsCommand({ Entries: [entry] }));
 
     const words = ['--stage', stage, '--function', 'capture'];
-    const shown = await eventually('a dead letter', 60, async () => {
+    // Three invocations, each of which asks an API that does not answer for half a minute.
+    const shown = await eventually('a dead letter', 180, async () => {
       const said = await redriven([...words, '--dry-run']);
       return said.includes('no dead letters') ? undefined : said;
     });
@@ -331,7 +332,7 @@ describe('the stack, deployed over the previous release', () => {
     } finally {
       await mended.close();
     }
-  }, 120_000);
+  }, 300_000);
 
   it('lets nobody read dumps but those who take the role for it, administrators neither', async () => {
     const iam = new IAMClient(account);
