@@ -17,10 +17,10 @@ export interface KubeContext {
 
 /**
  * The context that kubectl would use: `KUBECONFIG` (one file or several), else `~/.kube/config`, else that of the pod; or the one
- * that is named.
+ * that is named. Nothing is connected to.
  * @throws CaptureError InvalidConfiguration naming the contexts that there are. Nothing of a file is quoted.
  */
-export function readKubeContext(contextName?: string): KubeContext {
+export function loadContext(contextName?: string) {
   const config = new KubeConfig();
   try {
     config.loadFromDefault();
@@ -36,6 +36,15 @@ export function readKubeContext(contextName?: string): KubeContext {
     );
   }
   config.setCurrentContext(name);
+  return { config, name, context };
+}
+
+/**
+ * What is known of the API server of a context, and the way in.
+ * @throws CaptureError InvalidConfiguration as loadContext, and when the context's cluster is not there.
+ */
+export function readKubeContext(contextName?: string): KubeContext {
+  const { config, name, context } = loadContext(contextName);
   const cluster = config.getCluster(context.cluster);
   if (cluster === null)
     throw invalid(`context ${name} names a cluster that the kubeconfig has not`);
