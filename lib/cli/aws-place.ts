@@ -2,6 +2,7 @@ import { findStacks, readStackOutputs } from '../aws/stack-outputs.ts';
 import { createS3ObjectStore } from '../aws/s3-object-store.ts';
 import { CaptureError } from '../errors.ts';
 import { readPlaceOrder, stackOutputsOf, type Place, type PlaceOrder } from './place.ts';
+import { useProfile } from './use-profile.ts';
 
 type Env = Record<string, string | undefined>;
 
@@ -12,7 +13,8 @@ type Env = Record<string, string | undefined>;
  */
 export async function openAwsPlace(values: PlaceOrder, env: Env): Promise<Place> {
   const order = readPlaceOrder(values, env);
-  useProfile(order, env);
+  if (order.region !== undefined) env['AWS_REGION'] = order.region;
+  useProfile(order.profile, env);
   const endpointUrl = env['AWS_ENDPOINT_URL'];
   const endpoint = endpointUrl ? { endpoint: endpointUrl } : {};
   const outputs = order.bucket === undefined ? await stackOf(order, endpoint) : undefined;
@@ -34,17 +36,6 @@ export async function openAwsPlace(values: PlaceOrder, env: Env): Promise<Place>
       return invokeFunction(outputs.captureFunctionName, payload, endpoint);
     },
   };
-}
-
-function useProfile({ profile, region }: PlaceOrder, env: Env): void {
-  if (region !== undefined) env['AWS_REGION'] = region;
-  if (profile === undefined) return;
-  env['AWS_PROFILE'] = profile;
-  // They would be warned about, and stand in the way of a profile that names them as its source.
-  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']) {
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- an empty variable counts as given
-    delete env[name];
-  }
 }
 
 async function stackOf({ stack }: PlaceOrder, endpoint: { endpoint?: string }) {

@@ -11,6 +11,7 @@ import { readStackOutputs } from '../../aws/stack-outputs.ts';
 import { CaptureError, messageOf } from '../../errors.ts';
 import { readKubeContext } from '../../kubernetes/kube-context.ts';
 import { reviewSelf } from '../../kubernetes/self-review.ts';
+import { useProfile } from '../use-profile.ts';
 import { addCluster, type AddIo } from './add-cluster.ts';
 import { accessEntryCommands, addedText, listText, showText, viewOf } from './cluster-text.ts';
 import { readClusterWords, usage, type ClusterOrder, type Place } from './words.ts';
@@ -103,7 +104,7 @@ async function roleArns(io: StageIo): Promise<readonly string[]> {
 }
 
 function processStage({ stage, region, profile }: Place): StageIo {
-  if (profile !== undefined) process.env['AWS_PROFILE'] = profile;
+  useProfile(profile, process.env);
   const endpoint = process.env['AWS_ENDPOINT_URL'];
   const place = { ...(region && { region }), ...(endpoint && { endpoint }) };
   const parameterPrefix = `/heapcatch/${stage}/clusters`;

@@ -16,6 +16,7 @@ import { CaptureError, messageOf } from '../../errors.ts';
 import { createInstallation } from '../../kubernetes/installation.ts';
 import { readKubeContext } from '../../kubernetes/kube-context.ts';
 import { shown } from '../../validation.ts';
+import { useProfile } from '../use-profile.ts';
 import type { Finding } from './doctor-facts.ts';
 import { gatherFacts, type DoctorIo, type DoctorOrder } from './gather.ts';
 import { judgeAws } from './judge-aws.ts';
@@ -141,7 +142,7 @@ export async function roundTrip(
 }
 
 function processOutside({ stage, namespace, contextName, region, profile }: DoctorWords): DoctorIo {
-  if (profile !== undefined) process.env['AWS_PROFILE'] = profile;
+  useProfile(profile, process.env);
   const endpoint = process.env['AWS_ENDPOINT_URL'];
   const place = { ...(region && { region }), ...(endpoint && { endpoint }) };
   return {
