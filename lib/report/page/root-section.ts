@@ -1,7 +1,7 @@
 import type { Report } from '../report-schema.ts';
 import { counted, readableName } from '../words.ts';
 import { html, type Html } from './html.ts';
-import { columnHead as head, numberCell as number } from './tables.ts';
+import { columnHead as head, numberCell as number, sortableTable } from './tables.ts';
 
 const shownCount = 100;
 
@@ -17,16 +17,7 @@ export function rootSection(report: Report): Html {
         </tr>`,
     );
   return html`<h2 id="roots">GC roots and class loaders</h2>
-    <table data-sorts>
-      <thead>
-        <tr>
-          ${head('Kind of root', false)}${head('Roots')}
-        </tr>
-      </thead>
-      <tbody>
-        ${kinds}
-      </tbody>
-    </table>
+    ${sortableTable([head('Kind of root', false), head('Roots')], kinds)}
     ${loaderTable(report)}${twinTable(report)}`;
 }
 
@@ -41,16 +32,7 @@ function loaderTable({ loaders }: Report): Html {
   );
   return html`<details>
     <summary>${counted(loaders.length, 'class loader')}</summary>
-    <table data-sorts>
-      <thead>
-        <tr>
-          ${head('Class loader', false)}${head('Identifier', false)}${head('Classes')}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
+    ${sortableTable([head('Class loader', false), head('Identifier', false), head('Classes')], rows)}
   </details>`;
 }
 
@@ -65,15 +47,6 @@ function twinTable({ duplicateClasses }: Report): Html | undefined {
   );
   return html`<details>
     <summary>${counted(duplicateClasses.length, 'class name')} with several loaders</summary>
-    <table data-sorts>
-      <thead>
-        <tr>
-          ${head('Class', false)}${head('Loaders')}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
+    ${sortableTable([head('Class', false), head('Loaders')], rows)}
   </details>`;
 }

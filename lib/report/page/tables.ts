@@ -29,6 +29,19 @@ export const columnHead = (name: string, isNumber = true): Html =>
     <button type="button">${name}</button>
   </th>`;
 
+/** A table that a reader can sort by each column. @param heads made by columnHead. */
+export const sortableTable = (heads: readonly Html[], rows: readonly Html[]): Html =>
+  html`<table data-sorts>
+    <thead>
+      <tr>
+        ${heads}
+      </tr>
+    </thead>
+    <tbody>
+      ${rows}
+    </tbody>
+  </table>`;
+
 export function classTable({ classes, classNameCount, retained, totals }: Report): Html {
   const total = Math.max(
     1,
@@ -91,16 +104,7 @@ export function arrayTables({ largestArrays, equalArrays }: Report): Html {
   );
   return html`<h2 id="arrays">Largest arrays</h2>
     <div class="scroll">
-      <table data-sorts>
-        <thead>
-          <tr>
-            ${columnHead('Class', false)}${columnHead('Identifier', false)}${columnHead('Elements')}${columnHead('Bytes')}
-          </tr>
-        </thead>
-        <tbody>
-          ${largest}
-        </tbody>
-      </table>
+      ${sortableTable([columnHead('Class', false), columnHead('Identifier', false), columnHead('Elements'), columnHead('Bytes')], largest)}
     </div>
     <h2 id="texts">Equal texts</h2>
     <p>
@@ -109,16 +113,7 @@ export function arrayTables({ largestArrays, equalArrays }: Report): Html {
       another one: ${bytesText(equalArrays.duplicateBytes)} are there more than once.
     </p>
     <div class="scroll">
-      <table data-sorts>
-        <thead>
-          <tr>
-            ${columnHead('Text', false)}${columnHead('Arrays')}${columnHead('Bytes')}
-          </tr>
-        </thead>
-        <tbody>
-          ${equal}
-        </tbody>
-      </table>
+      ${sortableTable([columnHead('Text', false), columnHead('Arrays'), columnHead('Bytes')], equal)}
     </div>`;
 }
 
